@@ -1,0 +1,38 @@
+# Two commands matter: `make demo` and `make test`. Both make their own environment in .venv first.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+
+.PHONY: demo test lint check format clean
+
+demo: $(VENV)/.sqlwright
+	$(BIN)/sqlwright demo --queries queries
+
+test: $(VENV)/.sqlwright-test
+	$(BIN)/pytest -n auto --dist worksteal
+
+lint: $(VENV)/.sqlwright-test
+	$(BIN)/ruff check service tests
+	$(BIN)/ruff format --check service tests
+	$(BIN)/mypy
+
+check: test lint
+
+format: $(VENV)/.sqlwright-test
+	$(BIN)/ruff check --fix service tests
+	$(BIN)/ruff format service tests
+
+clean:
+	rm -rf $(VENV) sqlwright-demo build dist
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "sqlwright needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.sqlwright: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.sqlwright-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.sqlwright

@@ -1,0 +1,148 @@
+"""A contract: a query as the connected database understands it, described once and kept until the query changes.
+
+The database may be down when the service starts, or refuse a statement today and take it tomorrow; so contracts are
+made when they are first needed, one description at a time per query, and a refusal is asked again after a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from sqlwright.config import Settings
+from sqlwright.database import Database
+from sqlwright.engines.base import Program
+from sqlwright.errors import QueryInvalid
+from sqlwright.parameters import Validator, compile_validator
+from sqlwright.query import Access, Cardinality, Column, Description, Kind, Parameter, Query, SqlType
+
+REFUSAL_KEPT_SECONDS = 1.0
+"""How long a refusal of the database is believed before it is asked again."""
+
+UNTYPED = SqlType("", Kind.ANY)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a call of a query needs: nothing here is looked up again while the query stays as it is."""
+
+    query: Query
+    parameters: tuple[Parameter, ...]
+    """With their types filled in: declared, else told by the database, else Kind.ANY."""
+    columns: tuple[Column, ...]
+    program: Program
+    validator: Validator
+    timeout_seconds: float
+    page_rows: int
+    page_rows_max: int
+
+
+class Contracts:
+    """Contracts by query name, bounded by the registry they are asked for."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self._ready: dict[str, Contract] = {}
+        self._refused: dict[str, tuple[Query, QueryInvalid, float]] = {}
+        self._describing: dict[str, asyncio.Task[Contract]] = {}
+
+    def ready(self, query: Query) -> Contract | None:
+        """The contract if it is already there: a dictionary access."""
+        contract = self._ready.get(query.name)
+        return contract if contract is not None and contract.query is query else None
+
+    async def get(self, query: Query) -> Contract:
+        """The contract, described now if need be.
+
+        Raises `QueryInvalid` when the database refuses the statement, and what a lease raises when it is away.
+        """
+        contract = self.ready(query)
+        if contract is not None:
+            return contract
+        refused = self._refused.get(query.name)
+        if refused is not None and refused[0] is query and time.monotonic() - refused[2] < REFUSAL_KEPT_SECONDS:
+            raise refused[1]
+        task = self._describing.get(query.name)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._describe(query))
+            self._describing[query.name] = task
+            task.add_done_callback(lambda done: self._described(query.name, done))
+        # Shielded: many calls may wait for one description, and one that leaves must not take it from the others.
+        return await asyncio.shield(task)
+
+    def _described(self, name: str, task: asyncio.Task[Contract]) -> None:
+        self._describing.pop(name, None)
+        if not task.cancelled():
+            task.exception()  # seen, also when every caller has left meanwhile
+
+    async def _describe(self, query: Query) -> Contract:
+        try:
+            contract = await self._make(query)
+        except QueryInvalid as error:
+            self._refused[query.name] = (query, error, time.monotonic())
+            self._ready.pop(query.name, None)
+            raise
+        self._refused.pop(query.name, None)
+        self._ready[query.name] = contract
+        return contract
+
+    async def _make(self, query: Query) -> Contract:
+        engine, settings = self._database.engine, self._settings
+        description = Description({})
+        if query.cardinality is not Cardinality.SCRIPT:
+            async with self._database.lease(Access.READ) as lease:
+                description = await engine.describe(lease, query)
+        parameters = tuple(
+            replace(parameter, type=description.types.get(parameter.name) or parameter.type or UNTYPED)
+            for parameter in query.parameters
+        )
+        page_rows = query.page_rows or settings.page_rows
+        page_rows_max = query.page_rows_max or max(settings.page_rows_max, page_rows)
+        return Contract(
+            query=query,
+            parameters=parameters,
+            columns=description.columns,
+            program=engine.compile(query, description),
+            validator=compile_validator(
+                query,
+                parameters,
+                engine.bind,
+                page_rows_max=page_rows_max,
+                big_numbers_as_text=settings.big_numbers == "string",
+            ),
+            timeout_seconds=query.timeout_seconds or settings.statement_timeout_seconds,
+            page_rows=min(page_rows, page_rows_max),
+            page_rows_max=page_rows_max,
+        )
+
+    async def describe_all(self, queries: Iterable[Query]) -> None:
+        """Describe what is not yet described. A refused query does not stop the others; a database that is away does."""
+        for query in queries:
+            try:
+                await self.get(query)
+            except QueryInvalid:
+                continue  # stands in `invalid`
+
+    @property
+    def invalid(self) -> Mapping[str, QueryInvalid]:
+        """Queries that the database refuses, by name."""
+        return {name: error for name, (_, error, _) in self._refused.items()}
+
+    def pending(self, queries: Iterable[Query]) -> int:
+        """How many queries are neither described nor refused yet."""
+        return sum(1 for q in queries if self.ready(q) is None and self._refused.get(q.name, (None,))[0] is not q)
+
+    def forget(self, query: Query) -> None:
+        """Describe anew at the next call: the database said something that the contract does not expect."""
+        self._ready.pop(query.name, None)
+
+    def keep_only(self, queries: Iterable[Query]) -> None:
+        """Drop what a new registry no longer has."""
+        names = {query.name for query in queries}
+        for name in [name for name in self._ready if name not in names]:
+            del self._ready[name]
+        for name in [name for name in self._refused if name not in names]:
+            del self._refused[name]

@@ -1,0 +1,115 @@
+"""What every engine gives the floors above. One file beside this one does it for one database."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sqlwright.address import Address
+from sqlwright.engines.pool import Pool, PoolLimits
+from sqlwright.errors import SqlwrightError
+from sqlwright.query import Access, Description, Parameter, Query, Result, SqlType, Values, Window
+from sqlwright.sql.dialect import Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a session is opened with."""
+
+    read_only: bool
+    limits: PoolLimits
+    statement_timeout_seconds: float
+    lock_timeout_seconds: float
+    connect_timeout_seconds: float
+    big_numbers_as_text: bool = False
+
+
+Raw = TypeVar("Raw")
+
+
+class Lease(Generic[Raw]):
+    """One connection of a pool, acquired and to be released by whoever holds it; passed on, never looked up.
+
+    Every engine's lease is at the same time a `databases` ConnectionBackend: `raw_connection` is the driver's, and
+    SQLAlchemy Core expressions run through `fetch_all` and friends.
+    """
+
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A query compiled for one engine: the exact statement, and in which order it takes the values.
+
+    `sql` is what `sqlwright show` prints. `order` lists parameter names by placeholder position, from 1.
+    Engines subclass it with what else they prepare (the wrapped statement, encoders).
+    """
+
+    query: Query
+    sql: str
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSizes:
+    """Connections per pool where the settings say nothing; `writer_max` caps what they say."""
+
+    reader: int
+    writer: int
+    writer_max: int = 1000
+
+
+class Engine(ABC):
+    """All that a database does differently. Stateless but for settings; leases carry the connections."""
+
+    dialect: ClassVar[Dialect]
+    backend: ClassVar[str]
+    """Its `databases` backend, "module:Class": `Class(url, *, options: SessionOptions)`; has a `pool` once connected."""
+    pool_sizes: ClassVar[PoolSizes]
+
+    def has_one_pool(self, address: Address) -> bool:  # noqa: ARG002 - for engines where it depends
+        """True where reading and writing must share one connection (a database in memory)."""
+        return False
+
+    @abstractmethod
+    def compile(self, query: Query, description: Description | None = None) -> Program:
+        """Pure. Without a description (`show`, `list`) the plain statement; with one, what `run` needs."""
+
+    @abstractmethod
+    async def describe(self, lease: Any, query: Query) -> Description:
+        """Ask the database, without running the statement, for parameter types and columns.
+
+        Raises `QueryInvalid` with a diagnostic in the query's file when the database refuses the statement.
+        """
+
+    @abstractmethod
+    async def run(
+        self, lease: Any, program: Program, values: Values, *, window: Window | None, timeout_seconds: float
+    ) -> Result:
+        """Run one call. `window` None gives every row. Raises only `SqlwrightError`s and CancelledError."""
+
+    @abstractmethod
+    async def run_bulk(
+        self, lease: Any, program: Program, items: Sequence[Values], *, timeout_seconds: float
+    ) -> Result:
+        """Run one statement once per item, all or nothing; `affected` is the sum."""
+
+    @abstractmethod
+    async def run_script(self, lease: Any, program: Program, *, timeout_seconds: float | None) -> Result:
+        """Run several statements, in one transaction where the engine can."""
+
+    @abstractmethod
+    def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:
+        """A validated value (see `parameters.py` for its Python form) as the driver takes it.
+
+        Raises ValueError with a message for the caller when this engine cannot hold the value.
+        """
+
+    @abstractmethod
+    def translate(self, error: BaseException, access: Access) -> SqlwrightError | None:
+        """The driver's exception as ours; None when it is not the driver's."""
+
+
+__all__ = ["Access", "Engine", "Lease", "Pool", "PoolSizes", "Program", "SessionOptions"]

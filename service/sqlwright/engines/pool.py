@@ -1,0 +1,226 @@
+"""A bounded pool of open connections, the same for every engine.
+
+Waiting has a limit in time and in number; a connection goes from hand to hand without passing through the free
+list; `release` never awaits, so no cancellation can come between a caller and giving its connection back. What
+must be awaited (undoing a transaction, resetting a session) is done by a task of the pool's own, which either
+brings the connection back or throws it away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, TooManyWaiting
+
+C = TypeVar("C")
+
+
+class Connector(ABC, Generic[C]):
+    """How one engine opens, checks, mends and ends a driver's connection."""
+
+    @abstractmethod
+    async def open(self) -> C:
+        """A new session with its settings in place. Errors are ours already (`DatabaseUnavailable` …)."""
+
+    @abstractmethod
+    def is_alive(self, connection: C) -> bool:
+        """False once the driver knows that the connection is lost. Costs no round trip."""
+
+    @abstractmethod
+    def is_clean(self, connection: C) -> bool:
+        """True when the session can be handed on as it is."""
+
+    @abstractmethod
+    async def mend(self, connection: C) -> None:
+        """Stop what still runs, roll back, reset the session. Raising throws the connection away."""
+
+    @abstractmethod
+    def terminate(self, connection: C) -> None:
+        """End it now, without asking the server."""
+
+    async def close(self, connection: C) -> None:
+        """End it properly."""
+        self.terminate(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    size: int
+    waiting_max: int = 1000
+    acquire_timeout_seconds: float = 2.0
+    mend_timeout_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    size: int
+    """Open connections, in whatever state."""
+    idle: int
+    waiting: int
+    mending: int
+
+
+class Pool(Generic[C]):
+    """Free connections in a stack (the warmest first), waiters in a line."""
+
+    def __init__(self, connector: Connector[C], limits: PoolLimits) -> None:
+        self._connector = connector
+        self._limits = limits
+        self._free: list[C] = []
+        self._lent: set[C] = set()
+        self._waiters: dict[asyncio.Future[C | None], None] = {}
+        self._mending: set[asyncio.Task[None]] = set()
+        self._size = 0
+        self._closed = False
+        self.opened = 0
+        """Connections opened so far: a rise tells that the pool reconnected."""
+
+    @property
+    def status(self) -> PoolStatus:
+        return PoolStatus(self._size, len(self._free), len(self._waiters), len(self._mending))
+
+    @property
+    def in_use(self) -> int:
+        return self._size - len(self._free)
+
+    async def acquire(self) -> C:
+        """An open connection, lent until `release`.
+
+        Raises `AcquireTimeout`, `TooManyWaiting`, or what the connector's `open` raises.
+        """
+        while self._free:
+            connection = self._free.pop()
+            if self._connector.is_alive(connection):
+                self._lent.add(connection)
+                return connection
+            self._drop(connection)
+        if self._closed:
+            raise DatabaseUnavailable("the pool is closed")
+        if self._size >= self._limits.size and len(self._waiters) >= self._limits.waiting_max:
+            raise TooManyWaiting(f"{len(self._waiters)} calls already wait for a connection")
+        return await self._open_or_wait()
+
+    async def _open_or_wait(self) -> C:
+        deadline = asyncio.get_running_loop().time() + self._limits.acquire_timeout_seconds
+        while True:
+            if self._closed:
+                raise DatabaseUnavailable("the pool is closed")
+            if self._size < self._limits.size:
+                return await self._open(deadline)
+            connection = await self._wait(deadline)
+            if connection is not None:
+                if self._connector.is_alive(connection):
+                    return connection
+                self._drop(connection)
+
+    async def _open(self, deadline: float) -> C:
+        self._size += 1  # before the await, so that no other caller opens beyond the bound
+        try:
+            async with asyncio.timeout_at(deadline):
+                connection = await self._connector.open()
+        except BaseException as error:
+            self._size -= 1
+            self._hand_on(None)
+            if isinstance(error, TimeoutError):
+                raise DatabaseUnavailable("connecting to the database took too long") from error
+            raise
+        self.opened += 1
+        self._lent.add(connection)
+        return connection
+
+    async def _wait(self, deadline: float) -> C | None:
+        """A connection handed over (already lent to us), or None when there is room to open one."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[C | None] = loop.create_future()
+        self._waiters[turn] = None
+        timer = loop.call_at(deadline, self._expire, turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            self._waiters.pop(turn, None)
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                # Our turn came in the same moment: pass it on instead of losing it.
+                connection = turn.result()
+                if connection is None:
+                    self._hand_on(None)
+                else:
+                    self.release(connection)
+            raise
+        finally:
+            timer.cancel()
+
+    def _expire(self, turn: asyncio.Future[C | None]) -> None:
+        if self._waiters.pop(turn, self) is None and not turn.done():
+            seconds = self._limits.acquire_timeout_seconds
+            turn.set_exception(AcquireTimeout(f"no connection became free within {seconds:g} s"))
+
+    def release(self, connection: C, *, broken: bool = False) -> None:
+        """Give a lent connection back. Never awaits and never raises."""
+        if broken or self._closed or not self._connector.is_alive(connection):
+            self._drop(connection)
+        elif self._connector.is_clean(connection):
+            self._give(connection)
+        else:
+            task = asyncio.get_running_loop().create_task(self._mend(connection))
+            self._mending.add(task)
+            task.add_done_callback(self._mending.discard)
+
+    async def _mend(self, connection: C) -> None:
+        try:
+            async with asyncio.timeout(self._limits.mend_timeout_seconds):
+                await self._connector.mend(connection)
+        except BaseException as error:
+            self._drop(connection)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if self._closed or not self._connector.is_alive(connection):
+                self._drop(connection)
+            else:
+                self._give(connection)
+
+    def _give(self, connection: C) -> None:
+        if not self._hand_on(connection):
+            self._lent.discard(connection)
+            self._free.append(connection)
+
+    def _drop(self, connection: C) -> None:
+        self._lent.discard(connection)
+        self._size -= 1
+        self._connector.terminate(connection)
+        self._hand_on(None)
+
+    def _hand_on(self, connection: C | None) -> bool:
+        """Wake the first waiter that still waits, with a connection or with room for one."""
+        while self._waiters:
+            turn = next(iter(self._waiters))
+            del self._waiters[turn]
+            if not turn.done():
+                turn.set_result(connection)
+                return True
+        return False
+
+    async def close(self, drain_seconds: float = 1.0) -> None:
+        """Refuse newcomers, end what is free, give what is lent a moment, then end that too."""
+        self._closed = True
+        for turn in list(self._waiters):
+            if not turn.done():
+                turn.set_exception(DatabaseUnavailable("the service is shutting down"))
+        self._waiters.clear()
+        while self._free:
+            connection = self._free.pop()
+            self._size -= 1
+            await self._connector.close(connection)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + drain_seconds
+        while self._size and loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self._lent):
+            self._lent.discard(connection)
+            self._connector.terminate(connection)
+        for task in list(self._mending):
+            task.cancel()
+        await asyncio.gather(*self._mending, return_exceptions=True)

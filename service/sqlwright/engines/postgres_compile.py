@@ -1,0 +1,182 @@
+"""From a query to the exact text that PostgreSQL gets: placeholders, and the frame in which it writes the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from sqlwright.engines.base import Program
+from sqlwright.engines.postgres_types import is_native
+from sqlwright.query import Access, Cardinality, Column, Description, Kind, Query, Slot, SqlType, Statement
+from sqlwright.sql.statement import render
+
+_CTE = "__sqlwright"
+_ONE_ROW = frozenset({Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.RETURNING})
+_ONE_VALUE = frozenset({Cardinality.VALUE, Cardinality.INSERT})
+OBJECTS = _ONE_ROW | {Cardinality.MANY}
+"""Cardinalities whose rows become JSON objects, which need a name of its own for every column."""
+_NOT_IN_FROM = frozenset({"show", "explain", "call", "fetch", "execute"})
+"""Statements that give rows and yet cannot stand inside another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresDescription(Description):
+    casts: frozenset[str] = frozenset()
+    """Parameters that must be cast although they go natively: their declared type is not what the context tells."""
+    ties: tuple[int, ...] = ()
+    """Ordinals of columns that are appended to a page's ORDER BY, so that ties break the same way on every page."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresProgram(Program):
+    """`sql` gives every row. A window's rows + 1 and offset are bound after the values."""
+
+    gives: str = "rows"
+    """`rows` (JSON objects), `one`, `value`, `count` (of rows), `nothing` (the status tag tells), `records`."""
+    windowed: str = ""
+    window_has_offset: bool = True
+    refuses_second_row: bool = False
+    """A second row makes the statement fail with 21000 and so undoes the write."""
+
+
+def placeholder(number: int, type: SqlType | None, *, cast: bool) -> str:
+    """How a value goes in. In parentheses, because `$1::int[1]` would read as a type."""
+    if type is None or (is_native(type) and not cast):
+        return f"${number}"
+    if is_native(type):
+        return f"(${number}::{type})"
+    return f"(${number}::text::{type})"
+
+
+def slots(query: Query, write: Callable[[str, int], str]) -> Callable[[Slot], str]:
+    """The callback of `render`: `write(name, number)` gives the placeholder of a parameter."""
+    numbers = {parameter.name: number for number, parameter in enumerate(query.parameters, 1)}
+
+    def slot(slot: Slot) -> str:
+        text = write(slot.name, numbers[slot.name])
+        if slot.negated is None:
+            return text
+        return f"<> ALL ({text})" if slot.negated else f"= ANY ({text})"
+
+    return slot
+
+
+def compile_query(query: Query, description: Description | None, *, big_numbers_as_text: bool) -> PostgresProgram:
+    types = description.types if description is not None else {}
+    casts = description.casts if isinstance(description, PostgresDescription) else frozenset(types)
+    slot = slots(query, lambda name, number: placeholder(number, types.get(name), cast=name in casts))
+    order = tuple(parameter.name for parameter in query.parameters)
+    plain = render(query.statement, slot).text
+    if description is None or query.cardinality is Cardinality.SCRIPT:
+        return PostgresProgram(query, plain, order, gives="nothing")
+    if query.cardinality is Cardinality.BULK:
+        return PostgresProgram(query, _counting(query.statement, plain), order, gives="count")
+    if not description.columns:
+        return PostgresProgram(query, plain, order, gives="nothing")
+    if query.statement.verb in _NOT_IN_FROM:
+        gives = "nothing" if query.cardinality is Cardinality.EXEC else "records"
+        return PostgresProgram(query, plain, order, gives=gives)
+    single = query.cardinality in _ONE_VALUE
+    frame = _Frame(description.columns, big_numbers_as_text, single=single)
+    if query.access is Access.READ:
+        ties = description.ties if isinstance(description, PostgresDescription) else ()
+        return _read(query, plain, order, frame, ties)
+    return _write(query, slot, order, frame)
+
+
+def _read(query: Query, plain: str, order: tuple[str, ...], frame: _Frame, ties: tuple[int, ...]) -> PostgresProgram:
+    source = f"(\n{plain}\n) AS t{frame.alias}"
+    if query.cardinality is Cardinality.EXEC:
+        return PostgresProgram(query, _select("count(*)", source), order, gives="count")
+    if query.cardinality in _ONE_VALUE:
+        return PostgresProgram(query, _select(frame.value, source) + " LIMIT 1", order, gives="value")
+    if query.cardinality in _ONE_ROW:
+        return PostgresProgram(query, frame.rows(source) + " LIMIT 2", order, gives="one")
+    number = len(order) + 1
+    if query.statement.has_limit:
+        windowed = f"{frame.rows(source)} LIMIT ${number}"
+    else:
+        more_order = "".join(f", {ordinal}" for ordinal in ties)
+        page = f"{plain}\n{more_order} LIMIT ${number} OFFSET ${number + 1}"
+        windowed = frame.rows(f"(\n{page}\n) AS t{frame.alias}")
+    return PostgresProgram(
+        query, frame.rows(source), order, windowed=windowed, window_has_offset=not query.statement.has_limit
+    )
+
+
+def _write(query: Query, slot: Callable[[Slot], str], order: tuple[str, ...], frame: _Frame) -> PostgresProgram:
+    """The statement becomes the last entry of its own WITH list: data may be changed only at the top level there."""
+    statement = query.statement
+    before = render(replace(statement, parts=statement.parts[: statement.main]), slot).text.rstrip()
+    main = render(replace(statement, parts=statement.parts[statement.main :], main=0), slot).text
+    head = f"{before}, " if before else "WITH "
+    with_list = f"{head}{_CTE}{frame.alias} AS (\n{main}\n)\n"
+    source = f"{_CTE} AS t"
+    if query.cardinality is Cardinality.EXEC:
+        return PostgresProgram(query, with_list + _select("count(*)", source), order, gives="count")
+    if query.cardinality is Cardinality.MANY:
+        return PostgresProgram(query, with_list + frame.rows(source), order)
+    single = query.cardinality in _ONE_VALUE
+    inner = _select(frame.value, source) if single else frame.rows(source)
+    return PostgresProgram(
+        query,
+        f"{with_list}SELECT ({inner})",
+        order,
+        gives="value" if single else "one",
+        refuses_second_row=True,
+    )
+
+
+def _counting(statement: Statement, plain: str) -> str:
+    """Rows come back only where RETURNING asks for them; that they do is how a bulk call counts."""
+    if statement.verb in ("insert", "update", "delete") and not statement.has_returning:
+        return f"{plain}\nRETURNING 1"
+    return plain
+
+
+class _Frame:
+    """How the columns of a statement become JSON, in a FROM that calls them `t` and adds `alias` to it.
+
+    Where a column needs another form, all are renamed and get their names back outside: names are data, and quoted.
+    """
+
+    def __init__(self, columns: Sequence[Column], big_numbers_as_text: bool, *, single: bool) -> None:
+        names = [f"t.c{number}" for number in range(1, len(columns) + 1)]
+        forms = [_form(name, column.type, big_numbers_as_text) for name, column in zip(names, columns, strict=True)]
+        self._list = ", ".join(f"{form} AS {_quoted(column.name)}" for form, column in zip(forms, columns, strict=True))
+        self._plain = forms == names
+        self.value = f"to_json({forms[0]})::text"
+        self.alias = "" if self._plain and not single else f"({', '.join(name[2:] for name in names)})"
+
+    def rows(self, source: str) -> str:
+        """One text of JSON per row."""
+        if self._plain:
+            return _select("row_to_json(t.*)::text", source)
+        return _select("row_to_json(r.*)::text", f"({_select(self._list, source)}) AS r")
+
+
+def _select(what: str, source: str) -> str:
+    return " ".join(("SELECT", what, "FROM", source))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _form(column: str, type: SqlType | None, big_numbers_as_text: bool) -> str:
+    """What JSON is made of where row_to_json would write another form than the documented one."""
+    if type is None:
+        return column
+    if type.kind is Kind.BYTES:
+        if not type.array:
+            return _base64(column)
+        items = _select(_base64("i.b"), f"unnest({column}) WITH ORDINALITY AS i(b, n) ORDER BY i.n")
+        return f"CASE WHEN {column} IS NOT NULL THEN ARRAY({items}) END"
+    if big_numbers_as_text and type.kind in (Kind.INT8, Kind.NUMERIC):
+        return f"{column}::text[]" if type.array else f"{column}::text"
+    return column
+
+
+def _base64(column: str) -> str:
+    # PostgreSQL breaks lines at 76 characters.
+    return f"translate(encode({column}, 'base64'), E'\\n', '')"

@@ -1,0 +1,175 @@
+"""What PostgreSQL says about a statement without running it: its parameters' types and its columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import asyncpg
+
+from sqlwright.engines.postgres_compile import OBJECTS, PostgresDescription, compile_query, slots
+from sqlwright.engines.postgres_errors import translate
+from sqlwright.engines.postgres_session import Session
+from sqlwright.engines.postgres_types import look_up
+from sqlwright.errors import (
+    DatabaseUnavailable,
+    LockTimeout,
+    QueryInvalid,
+    SerializationFailure,
+    SqlwrightError,
+    StatementTimeout,
+)
+from sqlwright.query import Access, Cardinality, Column, Kind, Parameter, Query, Slot, SqlType, Text
+from sqlwright.sql.statement import Rendered, render
+
+_PASSING = (DatabaseUnavailable, LockTimeout, SerializationFailure, StatementTimeout)
+"""Troubles of the moment, which say nothing about the statement."""
+_UNTYPED = ("42P18", "42P08")
+_GIVES_ROWS = OBJECTS | {Cardinality.VALUE, Cardinality.INSERT}
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    types: dict[str, SqlType]
+    columns: tuple[Column, ...]
+    sortable: tuple[int, ...]
+
+
+async def describe(session: Session, query: Query, *, big_numbers_as_text: bool) -> PostgresDescription:
+    """Raises `QueryInvalid` with a diagnostic in the query's file, or what stands in `_PASSING`."""
+    declared = {p.name: type for p in query.parameters if (type := _declared(p)) is not None}
+    first: asyncpg.PostgresError | None = None
+    try:
+        answer = await _ask(session, query, {})
+        casts = {name: type for name, type in declared.items() if _contradicts(type, answer.types[name])}
+    except asyncpg.PostgresError as error:
+        first = error
+        casts = declared
+        if not declared or isinstance(translate(error, Access.READ), _PASSING):
+            raise _refusal(query, _rendered(query, {}), error) from error
+    if casts:
+        try:
+            answer = await _ask(session, query, casts)
+        except asyncpg.PostgresError as error:
+            if first is not None:
+                raise _refusal(query, _rendered(query, {}), first) from error
+            raise _refusal(query, _rendered(query, casts), error, casts) from error
+    _check_columns(query, answer.columns)
+    description = PostgresDescription(answer.types, answer.columns, frozenset(casts))
+    return await _framed(session, query, description, answer.sortable, big_numbers_as_text)
+
+
+def _declared(parameter: Parameter) -> SqlType | None:
+    if parameter.type is None or parameter.type.kind is Kind.ANY:
+        return None
+    return replace(parameter.type, array=parameter.type.array or parameter.is_list)
+
+
+def _contradicts(declared: SqlType, told: SqlType) -> bool:
+    """A type of the database's own (an enum, inet) says more than any declared one."""
+    return told.kind is not Kind.OTHER and (declared.kind, declared.array) != (told.kind, told.array)
+
+
+def _rendered(query: Query, casts: Mapping[str, SqlType]) -> Rendered:
+    def write(name: str, number: int) -> str:
+        return f"(${number}::{casts[name]})" if name in casts else f"${number}"
+
+    return render(query.statement, slots(query, write))
+
+
+async def _ask(session: Session, query: Query, casts: Mapping[str, SqlType]) -> _Answer:
+    prepared = await session.prepare(_rendered(query, casts).text)
+    oids = [type.oid for type in prepared.get_parameters()]
+    attributes = prepared.get_attributes()
+    catalogue = await look_up(session, [*oids, *(attribute.type.oid for attribute in attributes)])
+    return _Answer(
+        {parameter.name: catalogue[oid].type for parameter, oid in zip(query.parameters, oids, strict=True)},
+        tuple(Column(attribute.name, catalogue[attribute.type.oid].type) for attribute in attributes),
+        tuple(n for n, attribute in enumerate(attributes, 1) if catalogue[attribute.type.oid].sortable),
+    )
+
+
+def _check_columns(query: Query, columns: tuple[Column, ...]) -> None:
+    if query.cardinality in _GIVES_ROWS and not columns:
+        hint = "add RETURNING, or end the name with ! for a statement that only tells how many rows it changed"
+        raise _invalid(query, _start(query), "the statement gives no rows", hint)
+    twice = [name for name, count in Counter(column.name for column in columns).items() if count > 1]
+    if query.cardinality in OBJECTS and twice:
+        names = ", ".join(twice)
+        raise _invalid(query, _start(query), f"two columns are called {names}", "give each its own name with AS")
+
+
+async def _framed(
+    session: Session, query: Query, description: PostgresDescription, sortable: tuple[int, ...], as_text: bool
+) -> PostgresDescription:
+    """Prepare what will really be sent, with the most columns in a page's order that PostgreSQL takes."""
+    last_error: asyncpg.PostgresError | None = None
+    for ties in _tie_breakers(query, description, sortable):
+        candidate = replace(description, ties=ties)
+        program = compile_query(query, candidate, big_numbers_as_text=as_text)
+        try:
+            for text in filter(None, (program.windowed, program.sql)):
+                await session.prepare(text)
+        except asyncpg.PostgresError as error:
+            last_error = error
+        else:
+            return candidate
+    assert last_error is not None
+    raise _refusal(query, None, last_error) from last_error
+
+
+def _tie_breakers(
+    query: Query, description: PostgresDescription, sortable: tuple[int, ...]
+) -> Iterator[tuple[int, ...]]:
+    if query.is_paged and query.statement.has_order_by and not query.statement.has_limit:
+        yield sortable
+        # A composite or an extension's type may not have an order; the types that everybody knows do.
+        kinds = [column.type.kind if column.type else Kind.OTHER for column in description.columns]
+        yield tuple(n for n in sortable if kinds[n - 1] is not Kind.OTHER)
+    yield ()
+
+
+def _refusal(
+    query: Query, rendered: Rendered | None, error: asyncpg.PostgresError, casts: Mapping[str, SqlType] | None = None
+) -> SqlwrightError:
+    translated = translate(error, Access.READ)
+    if isinstance(translated, _PASSING):
+        return translated
+    message, hint = error.message or str(error), error.hint or ""
+    place = _start(query)
+    for number, parameter in reversed(list(enumerate(query.parameters, 1))):
+        if f"${number}" in message:
+            message = message.replace(f"${number}", f":{parameter.name}")
+            place = _first_use(query, parameter.name)
+    if casts:
+        said = ", ".join(f"`@param {name} {type}`" for name, type in casts.items())
+        hint = f"the header says {said}, which is not the type that the statement has there"
+    elif error.sqlstate in _UNTYPED:
+        hint = hint or "say its type in the header: -- @param name type"
+    if rendered is not None and (error.position or "").isdigit():
+        place = rendered.source_offset(int(error.position) - 1)
+    return _invalid(query, place, message, hint)
+
+
+def _invalid(query: Query, offset: int, message: str, hint: str) -> QueryInvalid:
+    text = query.source.text
+    length = 1
+    while offset + length < len(text) and (text[offset + length].isalnum() or text[offset + length] == "_"):
+        length += 1
+    diagnostic = query.source.diagnostic("query_invalid", offset, message, hint, length=length)
+    return QueryInvalid(f"the database refuses the query {query.name}", diagnostic)
+
+
+def _first_use(query: Query, name: str) -> int:
+    return next(part.offset for part in query.statement.parts if isinstance(part, Slot) and part.name == name)
+
+
+def _start(query: Query) -> int:
+    """Where the statement itself begins in its file."""
+    for part in query.statement.parts:
+        if not isinstance(part, Text):
+            return part.offset
+        if part.text.strip():
+            return part.offset + len(part.text) - len(part.text.lstrip())
+    return query.offset

@@ -1,0 +1,186 @@
+"""PostgreSQL sessions: how they are opened, lent, reset and ended. `databases` is the frame, the pool is ours.
+
+Every session is reset after every use, because any SELECT can change it (set_config, advisory locks). The pool's own
+task does that after the caller has gone. Measured with 1 and 16 callers: 52 and 66 µs of CPU a call; 44 and 62 when
+the caller waits for the reset itself; 19 and 32 without any.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import Any
+
+import asyncpg
+from databases import DatabaseURL
+from databases.backends.postgres import PostgresBackend as StockBackend
+from databases.backends.postgres import PostgresConnection as StockConnection
+
+from sqlwright.engines.base import Lease, SessionOptions
+from sqlwright.engines.pool import Connector, Pool
+from sqlwright.engines.postgres_errors import connection_refused
+
+STATEMENTS_MAX = 1024
+"""Prepared statements kept per session. Cycling through more than are kept prepares anew at every call."""
+
+# What DISCARD ALL does, but for the prepared statements, which are ours.
+_RESET = """SET SESSION AUTHORIZATION DEFAULT;
+CLOSE ALL;
+UNLISTEN *;
+SELECT pg_advisory_unlock_all();
+DISCARD SEQUENCES;
+DISCARD TEMP;
+RESET ALL"""
+
+
+class Session(asyncpg.Connection):  # type: ignore[misc]
+    """A connection with its prepared statements."""
+
+    __slots__ = ("statements", "timeout_ms")
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.statements: OrderedDict[str, Any] = OrderedDict()
+        self.timeout_ms = 0
+        """The session's own statement_timeout."""
+
+    async def statement(self, sql: str) -> Any:
+        """The prepared statement of this text, prepared now if it is not kept."""
+        found = self.statements.get(sql)
+        if found is not None:
+            self.statements.move_to_end(sql)
+            return found
+        found = await self.prepare(sql)
+        self.statements[sql] = found
+        if len(self.statements) > STATEMENTS_MAX:
+            self.statements.popitem(last=False)
+        return found
+
+    def get_reset_query(self) -> str:
+        return _RESET
+
+
+def milliseconds(seconds: float) -> int:
+    """At least 1: for PostgreSQL 0 means no limit."""
+    return max(1, math.ceil(seconds * 1000))
+
+
+async def reset(session: Session, *, read_only: bool) -> None:
+    """End what is open and bring back the settings that the session began with; waits for a cancelled statement."""
+    if session.is_in_transaction():
+        await session.execute("ROLLBACK")
+    session._top_xact = None  # asyncpg complains about a transaction of its own that it did not end itself
+    await session.reset()
+    if session.is_in_transaction():
+        raise asyncpg.InterfaceError("a transaction is still open after the reset")
+    # The server reports this setting since 14; where it does not, the reset has to be believed.
+    reported = getattr(session.get_settings(), "default_transaction_read_only", None)
+    if read_only and reported == "off":
+        raise asyncpg.InterfaceError("the session is no longer read-only")
+
+
+class PostgresConnector(Connector[Session]):
+    def __init__(self, url: str, options: SessionOptions) -> None:
+        self._url = url
+        self._options = options
+
+    async def open(self) -> Session:
+        options = self._options
+        try:
+            session: Session = await asyncpg.connect(
+                self._url,
+                timeout=options.connect_timeout_seconds,
+                connection_class=Session,
+                statement_cache_size=STATEMENTS_MAX,
+                max_cached_statement_lifetime=0,
+                server_settings=self._server_settings(),
+            )
+        except Exception as error:
+            refused = connection_refused(error)
+            if refused is None:
+                raise
+            raise refused from error
+        session.timeout_ms = milliseconds(options.statement_timeout_seconds)
+        return session
+
+    def _server_settings(self) -> dict[str, str]:
+        """Sent with the connection's first packet, so that RESET ALL brings them back."""
+        options = self._options
+        settings = {
+            "application_name": "sqlwright",
+            "TimeZone": "UTC",
+            "DateStyle": "ISO, MDY",
+            "IntervalStyle": "postgres",
+            "bytea_output": "hex",
+            "extra_float_digits": "1",
+            "standard_conforming_strings": "on",
+            "statement_timeout": str(milliseconds(options.statement_timeout_seconds)),
+            "lock_timeout": str(milliseconds(options.lock_timeout_seconds)),
+            "idle_in_transaction_session_timeout": str(milliseconds(options.statement_timeout_seconds)),
+        }
+        if options.read_only:
+            settings["default_transaction_read_only"] = "on"
+        return settings
+
+    def is_alive(self, connection: Session) -> bool:
+        return not connection.is_closed()
+
+    def is_clean(self, connection: Session) -> bool:  # noqa: ARG002 - none is, after any use
+        return False
+
+    async def mend(self, connection: Session) -> None:
+        await reset(connection, read_only=self._options.read_only)
+
+    def terminate(self, connection: Session) -> None:
+        connection.terminate()
+        connection.statements.clear()  # they refer to the connection: a cycle
+
+    async def close(self, connection: Session) -> None:
+        try:
+            await connection.close(timeout=1)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            pass  # asyncpg has ended it all the same
+        connection.statements.clear()
+
+
+class PostgresLease(StockConnection, Lease[Session]):  # type: ignore[misc]
+    """A session of the pool, from `acquire` to `release`."""
+
+    def __init__(self, backend: PostgresBackend, dialect: Any) -> None:
+        super().__init__(backend, dialect)
+        self._backend = backend
+        self.read_only = backend.options.read_only
+        self.broken = False
+        """Throw the session away at release."""
+
+    async def acquire(self) -> None:
+        assert self._connection is None, "the lease is already held"
+        self._connection = await self._backend.running_pool.acquire()
+        self.broken = False
+
+    async def release(self) -> None:
+        """Never awaits, so that no cancellation comes between a caller and giving back."""
+        session, self._connection = self._connection, None
+        if session is not None:
+            self._backend.running_pool.release(session, broken=self.broken)
+
+
+class PostgresBackend(StockBackend):  # type: ignore[misc]
+    def __init__(self, database_url: DatabaseURL | str, *, options: SessionOptions) -> None:
+        super().__init__(database_url)
+        self.options = options
+        self.pool: Pool[Session] | None = None
+
+    @property
+    def running_pool(self) -> Pool[Session]:
+        assert self.pool is not None, "the database is not open"
+        return self.pool
+
+    async def connect(self) -> None:
+        self.pool = Pool(PostgresConnector(str(self._database_url), self.options), self.options.limits)
+
+    async def disconnect(self) -> None:
+        await self.running_pool.close()
+
+    def connection(self) -> PostgresLease:
+        return PostgresLease(self, self._dialect)

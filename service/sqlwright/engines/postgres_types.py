@@ -1,0 +1,124 @@
+"""PostgreSQL's types: what they are called, which go to asyncpg as they are, and the text form of the others.
+
+asyncpg reads and writes most types through Python objects that cannot hold all of their values (infinity, BC, year
+10000, 24:00, the time zone of a timetz …). So only types whose Python form is exact go natively; every other one
+travels as text, in PostgreSQL's own notation, and is cast by the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+from sqlwright.query import Kind, SqlType
+from sqlwright.sql.dialect import POSTGRESQL
+
+NATIVE_KINDS = frozenset(
+    {Kind.INT2, Kind.INT4, Kind.INT8, Kind.FLOAT4, Kind.FLOAT8, Kind.BOOL, Kind.TEXT, Kind.BYTES, Kind.UUID}
+)
+_EXTENSION_TEXT = "citext"
+_UNSORTABLE = frozenset(
+    {"json", "xml", "point", "line", "lseg", "box", "path", "polygon", "circle", "xid", "cid", "aclitem", "jsonpath",
+     "refcursor", "txid_snapshot", "pg_snapshot", "record", "void", "unknown"}
+)  # fmt: skip
+_DELIMITERS = {"box": ";"}
+"""What separates the items of an array's text, where it is not a comma."""
+
+_CATALOGUE = """
+WITH RECURSIVE step(root, depth, oid, is_array) AS (
+  SELECT o, 0, o, false FROM unnest($1::oid[]) o
+  UNION ALL
+  SELECT s.root, s.depth + 1, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
+    s.is_array OR t.typtype <> 'd'
+  FROM step s JOIN pg_catalog.pg_type t ON t.oid = s.oid
+  WHERE t.typtype = 'd' OR (NOT s.is_array AND t.typlen = -1 AND t.typelem <> 0 AND t.typcategory = 'A')
+)
+SELECT s.root, s.is_array, t.typname::text AS short_name, format_type(t.oid, -1) AS name
+FROM step s JOIN pg_catalog.pg_type t ON t.oid = s.oid
+ORDER BY s.root, s.depth
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueType:
+    """A type of a parameter or a column. `sortable` says that ORDER BY may take it, as far as one knows."""
+
+    type: SqlType
+    sortable: bool
+
+
+async def look_up(connection: asyncpg.Connection, oids: Iterable[int]) -> dict[int, CatalogueType]:
+    """What the types with these OIDs are. A domain keeps its name and gets the kind of its base type."""
+    rows = await connection.fetch(_CATALOGUE, sorted(set(oids)))
+    steps: dict[int, list[Any]] = {}
+    for row in rows:
+        steps.setdefault(row["root"], []).append(row)
+    return {oid: _catalogue_type(found) for oid, found in steps.items()}
+
+
+def _catalogue_type(steps: list[Any]) -> CatalogueType:
+    # From the type itself down to what it is made of: array, its item, its domain's base.
+    is_array = any(step["is_array"] for step in steps)
+    named = next((step for step in steps if step["is_array"] == is_array), steps[0])
+    base = steps[-1]
+    kind = kind_of(base["name"], base["short_name"])
+    return CatalogueType(SqlType(named["name"], kind, is_array), base["short_name"] not in _UNSORTABLE)
+
+
+def kind_of(name: str, short_name: str = "") -> Kind:
+    return Kind.TEXT if short_name == _EXTENSION_TEXT else POSTGRESQL.kind(name)
+
+
+def is_native(type: SqlType) -> bool:
+    """True when values of this type go to asyncpg as they are. A domain or citext has a native kind but is not."""
+    return type.kind in NATIVE_KINDS and type.name != _EXTENSION_TEXT and POSTGRESQL.kind(type.name) is type.kind
+
+
+def bind(type: SqlType, value: Any) -> Any:
+    """A validated value as asyncpg takes it for the placeholder that `placeholder` makes of the type."""
+    if value is None:
+        return None
+    if is_native(type) or type.kind is Kind.ANY:
+        return _checked(value)
+    if isinstance(value, list | tuple):
+        return array_literal(value, _DELIMITERS.get(type.name, ","))
+    return as_text(value)
+
+
+def _checked(value: Any) -> Any:
+    if isinstance(value, str):
+        if "\0" in value:
+            raise ValueError("must not hold the character U+0000, which the database cannot store")
+    elif isinstance(value, list):
+        for item in value:
+            _checked(item)
+    elif isinstance(value, Decimal):
+        return str(value)
+    return value
+
+
+def as_text(value: Any) -> str:
+    """A scalar as PostgreSQL's input functions read it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return "\\x" + value.hex()
+    text = str(value)
+    _checked(text)
+    return text
+
+
+def array_literal(items: Iterable[Any], delimiter: str = ",") -> str:
+    parts = []
+    for item in items:
+        if item is None:
+            parts.append("NULL")
+        elif isinstance(item, list | tuple):
+            parts.append(array_literal(item, delimiter))
+        else:
+            parts.append('"' + as_text(item).replace("\\", "\\\\").replace('"', '\\"') + '"')
+    return "{" + delimiter.join(parts) + "}"

@@ -1,0 +1,111 @@
+"""Validated values → what sqlite3 binds, and placeholders. What SQLite cannot hold exactly is refused, never bent."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+from sqlwright.query import Kind, Slot, SqlType
+
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_MOMENT = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d))?(?:\.(\d+))?)?(?:([Zz])|([+-])(\d\d):?(\d\d)?)?"
+)
+
+
+def placeholders() -> tuple[Callable[[Slot], str], list[str]]:
+    """A function that writes slots as `?n`, and the names in the order of n, which it fills."""
+    order: list[str] = []
+
+    def write(slot: Slot) -> str:
+        if slot.name not in order:
+            order.append(slot.name)
+        place = f"?{order.index(slot.name) + 1}"
+        if not slot.is_list:
+            return place
+        return f"{'NOT ' if slot.negated else ''}IN (SELECT value FROM json_each({place}))"
+
+    return write, order
+
+
+def bind(type: SqlType, value: Any) -> Any:
+    """The value as sqlite3 takes it; a list as JSON text for json_each. Raises ValueError with a message for callers."""
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_list_item(bind(type, item)) for item in value) + "]"
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int):
+        return _integer(value)
+    if isinstance(value, Decimal):
+        return _decimal(value)
+    if isinstance(value, float):
+        if math.isnan(value):
+            raise ValueError("SQLite cannot store NaN")
+        return value
+    if type.kind is Kind.TIMESTAMP or type.kind is Kind.TIMESTAMPTZ:
+        return _moment(value, in_utc=type.kind is Kind.TIMESTAMPTZ)
+    return value
+
+
+def _integer(value: int) -> int:
+    if not _INT_MIN <= value <= _INT_MAX:
+        raise ValueError("SQLite keeps integers of 64 bits; this one is larger")
+    return value
+
+
+def _decimal(value: Decimal) -> int | float:
+    if value.is_nan():
+        raise ValueError("SQLite cannot store NaN")
+    if value.is_infinite():
+        return float(value)
+    # The exponent is looked at first: 1e1000000 as an integer would have a million digits.
+    if value.adjusted() < 19 and value == value.to_integral_value():
+        whole = int(value)
+        if _INT_MIN <= whole <= _INT_MAX:
+            return whole
+    number = float(value)
+    if math.isinf(number) or Decimal(repr(number)) != value:
+        raise ValueError(
+            "SQLite keeps 15 digits of a decimal number (and integers of 64 bits): this one would be rounded"
+        )
+    return number
+
+
+def _moment(text: str, *, in_utc: bool) -> str:
+    """The form that CURRENT_TIMESTAMP writes, so that texts compare as moments do."""
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        return text  # infinity, BC, a year beyond 9999: as text it goes
+    date, minute, second, fraction, _, sign, hours, minutes = match.groups()
+    moment = f"{date} {minute or '00:00'}:{second or '00'}"
+    if in_utc and sign and int(hours) + int(minutes or 0):
+        east = timedelta(hours=int(hours), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+        try:
+            utc = datetime.fromisoformat(moment).replace(tzinfo=timezone(east)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ValueError("SQLite keeps moments from year 1 to 9999 in UTC") from None
+        moment = utc.strftime("%Y-%m-%d %H:%M:%S").rjust(19, "0")
+    digits = (fraction or "").rstrip("0")
+    return f"{moment}.{fraction}" if digits else moment
+
+
+def _list_item(value: Any) -> str:
+    if isinstance(value, bytes):
+        raise ValueError("on SQLite a list cannot hold bytes")
+    if isinstance(value, float):
+        if math.isinf(value):
+            return "9e999" if value > 0 else "-9e999"
+        return repr(value)
+    if isinstance(value, str):
+        if "\0" in value:
+            # Its JSON functions end a text there.
+            raise ValueError("on SQLite a list cannot hold the character U+0000")
+        return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value)

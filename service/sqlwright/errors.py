@@ -1,0 +1,335 @@
+"""Every exception sqlwright raises, and the diagnostic that points into a query file.
+
+    SqlwrightError
+    ├── SettingsError              a key, a value or a pair of settings is wrong
+    ├── LoadError                  query files are wrong: carries every diagnostic
+    ├── CallError                  the call is refused before a connection is taken
+    │   ├── UnknownQuery  MethodNotAllowed  NotAcceptable  UnsupportedMediaType
+    │   ├── MalformedRequest  BodyTooLarge  BodyTooSlow  InvalidPageToken  InvalidParameters
+    │   └── HostNotAllowed  OriginNotAllowed  NotFound
+    ├── ResultError                the statement ran, its result is not what the query says
+    │   └── NoRow  MoreThanOneRow
+    ├── DeadlineExceeded           the whole request took longer than allowed
+    ├── QueryInvalid               the database refuses the statement itself
+    ├── ReadQueryWrote             a query taken for a read tried to write
+    └── DatabaseError              the database refused or failed while running a statement
+        ├── UniqueViolation  ForeignKeyViolation  ExclusionViolation
+        ├── InvalidValue  NotNullViolation  CheckViolation  RaisedByStatement
+        ├── PermissionDenied  ProgramLimitExceeded  StatementFailed
+        ├── DatabaseUnavailable  AcquireTimeout  TooManyWaiting
+        ├── SerializationFailure  LockTimeout
+        └── StatementTimeout  OutcomeUnknown
+
+Drivers' exceptions become these at one boundary per engine (`engines/`); these become HTTP statuses in one
+table (`http/problems.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Outcome = Literal["none", "applied", "unknown"]
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One message about a place in a query file. Lines and columns count from 1, columns in characters."""
+
+    severity: Severity
+    file: str
+    line: int
+    column: int
+    code: str
+    message: str
+    hint: str = ""
+    source: str = ""
+    """The text of the line, for the caret."""
+    length: int = 1
+    """How many characters the caret underlines."""
+
+    def __str__(self) -> str:
+        head = f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message}"
+        parts = [head]
+        if self.source.strip():
+            number = str(self.line)
+            # Tabs stay tabs in the padding, so that the caret stands under its character in any terminal.
+            padding = "".join("\t" if c == "\t" else " " for c in self.source[: self.column - 1])
+            carets = "^" * max(1, min(self.length, len(self.source) - self.column + 1))
+            parts.append(f"  {number} | {self.source}")
+            parts.append(f"  {' ' * len(number)} | {padding}{carets}")
+        if self.hint:
+            parts.append(f"  hint: {self.hint}")
+        return "\n".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterFault:
+    """One thing wrong with one parameter of a call; all faults of a call are reported together."""
+
+    place: Literal["query", "body"]
+    parameter: str
+    code: str
+    detail: str
+    index: int | None = None
+    """The item of a bulk call, from 0."""
+
+
+class SqlwrightError(Exception):
+    """Base of all. `code` is stable and machine-readable; `str(error)` is for people and safe to show to a caller."""
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+    outcome: Outcome = "none"
+    hint: str = ""
+
+    def __init__(self, detail: str = "", *, hint: str = "") -> None:
+        super().__init__(detail)
+        if hint:
+            self.hint = hint
+
+
+class SettingsError(SqlwrightError):
+    """Names the key (flag, variable or file entry) and says what it takes."""
+
+    code = "settings"
+
+
+class LoadError(SqlwrightError):
+    """Wrong query files. `diagnostics` holds every error and warning of every file."""
+
+    code = "load"
+
+    def __init__(self, diagnostics: Sequence[Diagnostic]) -> None:
+        self.diagnostics = tuple(diagnostics)
+        super().__init__("\n\n".join(map(str, self.diagnostics)))
+
+
+# --- the call is refused before a connection is taken -----------------------------------------------------------
+
+
+class CallError(SqlwrightError):
+    code = "call"
+
+
+class NotFound(CallError):
+    code = "not_found"
+
+
+class UnknownQuery(CallError):
+    """`near` lists names that look like the one asked for."""
+
+    code = "unknown_query"
+
+    def __init__(self, name: str, near: Sequence[str] = ()) -> None:
+        self.near = tuple(near)
+        hint = f"did you mean {' or '.join(self.near)}?" if self.near else "GET /queries lists the queries"
+        super().__init__(f"there is no query {name!r}", hint=hint)
+
+
+class MethodNotAllowed(CallError):
+    code = "method_not_allowed"
+
+    def __init__(self, detail: str, allow: Sequence[str]) -> None:
+        self.allow = tuple(allow)
+        super().__init__(detail)
+
+
+class NotAcceptable(CallError):
+    code = "not_acceptable"
+
+
+class UnsupportedMediaType(CallError):
+    code = "unsupported_media_type"
+
+
+class MalformedRequest(CallError):
+    code = "malformed_request"
+
+
+class BodyTooLarge(CallError):
+    code = "body_too_large"
+
+
+class BodyTooSlow(CallError):
+    code = "body_too_slow"
+    retryable = True
+
+
+class InvalidPageToken(CallError):
+    code = "invalid_page_token"
+
+
+class HostNotAllowed(CallError):
+    code = "host_not_allowed"
+
+
+class OriginNotAllowed(CallError):
+    code = "origin_not_allowed"
+
+
+class InvalidParameters(CallError):
+    """Every fault of the call at once."""
+
+    code = "invalid_parameters"
+
+    def __init__(self, faults: Sequence[ParameterFault]) -> None:
+        self.faults = tuple(faults)
+        names = ", ".join(dict.fromkeys(fault.parameter or "the body" for fault in self.faults))
+        super().__init__(f"not valid: {names}")
+
+
+# --- the statement ran, its result is not what the query says ---------------------------------------------------
+
+
+class ResultError(SqlwrightError):
+    code = "result"
+
+
+class NoRow(ResultError):
+    code = "no_row"
+
+
+class MoreThanOneRow(ResultError):
+    """A write that did this has been rolled back."""
+
+    code = "more_than_one_row"
+
+
+class DeadlineExceeded(SqlwrightError):
+    """`outcome` is unknown for a write that may have been sent."""
+
+    code = "deadline_exceeded"
+
+    def __init__(self, detail: str, *, outcome: Outcome = "none") -> None:
+        super().__init__(detail)
+        self.outcome = outcome
+
+
+class QueryInvalid(SqlwrightError):
+    """The database refuses the statement (a missing table, a syntax error): the file or the schema must change."""
+
+    code = "query_invalid"
+    retryable = True
+
+    def __init__(self, detail: str, diagnostic: Diagnostic | None = None) -> None:
+        self.diagnostic = diagnostic
+        super().__init__(detail)
+
+
+class ReadQueryWrote(SqlwrightError):
+    code = "read_query_wrote"
+    hint = "write `-- @write` in the query's header if it is meant to write"
+
+
+# --- the database refused or failed while running a statement ---------------------------------------------------
+
+
+class DatabaseError(SqlwrightError):
+    """`native_code` (SQLSTATE or the engine's number) and `native_message` are shown in development only."""
+
+    code = "database_error"
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        native_code: str = "",
+        native_message: str = "",
+        outcome: Outcome = "none",
+        hint: str = "",
+    ) -> None:
+        super().__init__(detail, hint=hint)
+        self.native_code = native_code
+        self.native_message = native_message
+        self.outcome = outcome
+
+
+class UniqueViolation(DatabaseError):
+    code = "unique_violation"
+
+
+class ForeignKeyViolation(DatabaseError):
+    code = "foreign_key_violation"
+
+
+class ExclusionViolation(DatabaseError):
+    code = "exclusion_violation"
+
+
+class InvalidValue(DatabaseError):
+    """A value the statement cannot take: out of range, too long, not of the type, a division by zero."""
+
+    code = "invalid_value"
+
+
+class NotNullViolation(DatabaseError):
+    code = "not_null_violation"
+
+
+class CheckViolation(DatabaseError):
+    code = "check_violation"
+
+
+class RaisedByStatement(DatabaseError):
+    """RAISE EXCEPTION, RAISE(ABORT, …) or SIGNAL: its author wrote the message for callers, so it is shown."""
+
+    code = "raised"
+
+
+class PermissionDenied(DatabaseError):
+    code = "permission_denied"
+
+
+class ProgramLimitExceeded(DatabaseError):
+    code = "program_limit_exceeded"
+
+
+class StatementFailed(DatabaseError):
+    """Anything else the database says about a statement: ours or the file's fault, never the caller's."""
+
+    code = "statement_failed"
+
+
+class DatabaseUnavailable(DatabaseError):
+    """Cannot be reached, refuses us, is full or shutting down. Nothing was applied."""
+
+    code = "database_unavailable"
+    retryable = True
+
+
+class AcquireTimeout(DatabaseError):
+    code = "acquire_timeout"
+    retryable = True
+
+
+class TooManyWaiting(DatabaseError):
+    code = "too_many_waiting"
+    retryable = True
+
+
+class SerializationFailure(DatabaseError):
+    """A serialization failure or a deadlock: the same call may succeed."""
+
+    code = "serialization_failure"
+    retryable = True
+
+
+class LockTimeout(DatabaseError):
+    code = "lock_timeout"
+    retryable = True
+
+
+class StatementTimeout(DatabaseError):
+    code = "statement_timeout"
+
+
+class OutcomeUnknown(DatabaseError):
+    """The connection was lost after a write was sent: it may or may not have been applied."""
+
+    code = "outcome_unknown"
+
+    def __init__(self, detail: str = "", *, native_code: str = "", native_message: str = "") -> None:
+        super().__init__(detail, native_code=native_code, native_message=native_message, outcome="unknown")

@@ -1,0 +1,152 @@
+"""The FastAPI application, from a factory: `uvicorn --factory sqlwright.http.app:create_app`, granian, or your own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from asyncio import get_running_loop
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from sqlwright import __version__
+from sqlwright.address import parse_address
+from sqlwright.config import Settings, load_settings, snapshot_path
+from sqlwright.http.docs import docs_asset, docs_page
+from sqlwright.http.frame import Frame
+from sqlwright.http.health import readiness
+from sqlwright.http.openapi import OpenApi
+from sqlwright.http.responses import Answer
+from sqlwright.http.service import Service
+from sqlwright.http.snapshot import read_snapshot
+from sqlwright.registry import Registry, load_registry, reload
+
+
+class Application(FastAPI):
+    """FastAPI inside our frame; the calls of queries pass by its routing."""
+
+    def __init__(self, service: Service, **options: Any) -> None:
+        super().__init__(
+            title="sqlwright", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, **options
+        )
+        self.service = service
+        self._openapi = OpenApi(service)
+        self._frame = Frame(service, super().__call__)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._frame(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        return self._openapi.document()
+
+    def openapi_bytes(self) -> bytes:
+        return self._openapi.bytes()
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application over these settings; without any, over what `serve` compiled for this worker, else over the
+    environment's.
+
+    Raises `SettingsError` and `LoadError`. The database is first asked when the lifespan has begun, and may be down.
+    """
+    snapshot = snapshot_path() if settings is None else None
+    if snapshot is not None:
+        settings, registry = read_snapshot(snapshot)
+    else:
+        settings = settings or load_settings()
+        registry = _load(settings)
+    service = Service(settings, registry, snapshot)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if snapshot is not None:
+            _leave_signals_to_parent()
+        await service.open()
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = Application(service, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    _add_routes(app)
+    for kind in (HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, _hand_to_frame)
+    return app
+
+
+def _load(settings: Settings) -> Registry:
+    dialect = parse_address(settings.database_url).dialect
+    if settings.reload:
+        # While somebody edits, the files that are right are served.
+        return reload(Registry(()), settings.queries, dialect).registry
+    registry, _ = load_registry(settings.queries, dialect)
+    return registry
+
+
+async def _hand_to_frame(_: Request, error: Exception) -> Response:
+    """The frame makes every problem, so that there is one place which does."""
+    raise error
+
+
+def _leave_signals_to_parent() -> None:
+    """Ctrl-C and a closed terminal reach a whole group of processes; the parent stops its workers in order."""
+    if multiprocessing.parent_process() is None:
+        return
+    loop = get_running_loop()
+    for name in ("SIGINT", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _add_routes(app: Application) -> None:
+    async def links() -> Response:
+        return JSONResponse(
+            {
+                "service": "sqlwright",
+                "version": __version__,
+                "links": {
+                    "queries": "/queries",
+                    "docs": "/docs",
+                    "openapi": "/openapi.json",
+                    "livez": "/livez",
+                    "readyz": "/readyz",
+                },
+            }
+        )
+
+    async def livez() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz() -> Response:
+        return _response(await readiness(app.service))
+
+    async def openapi() -> Response:
+        return Response(app.openapi_bytes(), media_type="application/json")
+
+    routes: dict[str, Callable[..., Awaitable[Response]]] = {
+        "/": links,
+        "/livez": livez,
+        "/readyz": readyz,
+        "/openapi.json": openapi,
+        "/docs": docs_page,
+        "/docs/{name}": docs_asset,
+    }
+    for path, endpoint in routes.items():
+        app.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, {name.decode(): value.decode() for name, value in answer.headers})

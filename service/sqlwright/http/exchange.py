@@ -1,0 +1,74 @@
+"""One request and what becomes of it, as the frame, the calls and the log share it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import quote
+
+from sqlwright.query import Access
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
+_INSTANCE_LENGTH_MAX = 300
+_prefix = secrets.token_hex(6)
+_numbers = itertools.count(1)
+
+
+class Exchange:
+    """What is read of the request once, and what is known of the answer so far. Times are in seconds."""
+
+    __slots__ = (
+        "access", "code", "cors_origin", "database_seconds", "encode_seconds", "error", "executing", "headers",
+        "method", "path", "query", "query_string", "request_id", "rows", "scope", "started", "status", "waited_seconds",
+    )  # fmt: skip
+
+    def __init__(self, scope: Scope) -> None:
+        self.started = time.perf_counter()
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query_string: bytes = scope["query_string"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = self.headers.get(b"x-request-id", b"")
+        # A prefix of the process and a count: unique, readable, and cheaper than a random number a call.
+        self.request_id = given.decode("ascii") if _REQUEST_ID.match(given) else f"{_prefix}-{next(_numbers):x}"
+        self.cors_origin: bytes | None = None
+        self.query: str | None = None
+        self.access: Access | None = None
+        self.executing = False
+        """The statement may have been sent."""
+        self.status = 0
+        self.code: str | None = None
+        self.error: Exception | None = None
+        self.rows: int | None = None
+        self.waited_seconds = 0.0
+        self.database_seconds = 0.0
+        self.encode_seconds = 0.0
+
+    def repeated(self, name: bytes) -> bool:
+        """Whether a header came more than once."""
+        if len(self.headers) == len(self.scope["headers"]):
+            return False
+        return sum(1 for key, _ in self.scope["headers"] if key == name) > 1
+
+    def every(self, name: bytes) -> bytes | None:
+        """All values of a header as one list; None when it is not there."""
+        if len(self.headers) == len(self.scope["headers"]):
+            return self.headers.get(name)
+        values = [value for key, value in self.scope["headers"] if key == name]
+        return b", ".join(values) if values else None
+
+    @property
+    def instance(self) -> str:
+        """The path as a URI reference, of bounded length."""
+        return quote(self.path, safe="/:@!$&'()*+,;=~", errors="replace")[:_INSTANCE_LENGTH_MAX]

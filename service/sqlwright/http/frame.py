@@ -1,0 +1,91 @@
+"""The frame around everything: one pure-ASGI layer through which each request comes and each answer leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+
+from sqlwright.errors import SqlwrightError
+from sqlwright.http.exchange import Exchange, Header, Message, Receive, Scope, Send
+from sqlwright.http.guard import Guard
+from sqlwright.http.problems import problem
+from sqlwright.http.responses import Answer, send_answer, standard_headers
+from sqlwright.http.routes import call
+from sqlwright.http.service import QUERIES_PATH, Service
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_BELOW = QUERIES_PATH + "/"
+
+
+class Frame:
+    """Checks who calls, sends calls of queries their straight way and the rest to FastAPI; no exception leaves it."""
+
+    def __init__(self, service: Service, framework: Application) -> None:
+        self._service = service
+        self._framework = framework
+        self._guard = Guard(service.settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(scope)
+        try:
+            answer = await self._answer(exchange, scope, receive, send)
+            if answer is not None:
+                await send_answer(exchange, answer, send)
+        except Exception as error:
+            # The answer could not be sent, or broke off: the caller has gone, and only the log can be told.
+            exchange.error = error
+            if not isinstance(error, OSError):
+                self._service.log.failure("the answer could not be sent", error, exchange.request_id)
+        finally:
+            self._service.log.call(exchange, time.perf_counter() - exchange.started)
+
+    async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> Answer | None:
+        """The answer to send, or None when FastAPI has sent it."""
+        try:
+            self._guard.check(exchange)
+            if exchange.cors_origin is not None and exchange.method == "OPTIONS":
+                return _preflight()
+            if exchange.path.startswith(_BELOW) or exchange.path == QUERIES_PATH:
+                return await call(self._service, exchange, receive)
+            await self._framework(scope, receive, _outgoing(exchange, send))
+        except Exception as error:
+            if not isinstance(error, SqlwrightError | HTTPException):
+                self._service.log.failure("unexpected exception", error, exchange.request_id)
+            if exchange.status:  # too late for another answer
+                return None
+            return problem(exchange, error, development=self._service.settings.development)
+        return None
+
+
+def _outgoing(exchange: Exchange, send: Send) -> Send:
+    """Our headers on FastAPI's answers; no body for HEAD."""
+
+    async def forward(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            exchange.status = message["status"]
+            names = {name for name, _ in message["headers"]}
+            extra: list[Header] = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
+            added = [header for header in extra if header[0] not in names]
+            message = {**message, "headers": [*message["headers"], *standard_headers(exchange), *added]}
+        elif exchange.method == "HEAD" and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return forward
+
+
+def _preflight() -> Answer:
+    """A browser asks whether a page of an allowed origin may make a call (CORS)."""
+    return Answer(
+        HTTPStatus.NO_CONTENT,
+        b"",
+        [
+            (b"access-control-allow-methods", b"GET, HEAD, POST"),
+            (b"access-control-allow-headers", b"Accept, Content-Type, X-Request-Id"),
+            (b"access-control-max-age", b"600"),
+        ],
+    )

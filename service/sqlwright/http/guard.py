@@ -1,0 +1,133 @@
+"""Who may call: the Host allow-list and the Origin check, before anything else looks at a request.
+
+A page anywhere can make a browser send requests to a service on loopback, and can make its own name resolve to
+127.0.0.1. The first is refused by Origin, the second by Host.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from sqlwright.config import Settings, variable
+from sqlwright.errors import BodyTooLarge, HostNotAllowed, MalformedRequest, OriginNotAllowed
+from sqlwright.http.exchange import Exchange
+
+_REMEMBERED_MAX = 256
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+class Guard:
+    def __init__(self, settings: Settings) -> None:
+        names = {"localhost", *map(_canonical, settings.allowed_hosts)}
+        if not _is_wildcard(settings.host):
+            names.add(_canonical(settings.host))
+        self._names = frozenset(names)
+        self._any_host = "*" in settings.allowed_hosts
+        self._any_origin = "*" in settings.allowed_origins
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in settings.allowed_origins)
+        self._good_hosts: set[bytes] = set()
+        self._body_bytes_max = max(settings.body_bytes_max, settings.bulk_body_bytes_max)
+
+    def check(self, exchange: Exchange) -> None:
+        """Raises `MalformedRequest`, `HostNotAllowed`, `OriginNotAllowed` or `BodyTooLarge`."""
+        headers = exchange.headers
+        host = headers.get(b"host")
+        if not host or exchange.repeated(b"host"):
+            raise MalformedRequest("a request has exactly one Host header")
+        if host not in self._good_hosts:
+            self._check_host(host)
+        if b"origin" in headers:
+            self._check_origin(exchange, host)
+        if b"content-length" in headers:
+            self._check_length(exchange)
+
+    def _check_host(self, host: bytes) -> None:
+        text = host.decode("latin-1")
+        name, port = _split(text)
+        allowed = self._any_host or name in self._names or f"{name}:{port}" in self._names or _is_loopback(name)
+        if not allowed:
+            raise HostNotAllowed(
+                f"this service does not answer to the host {_shown(text)}",
+                hint=f"name it in {variable('allowed_hosts')} (several with commas, * for any)",
+            )
+        if len(self._good_hosts) < _REMEMBERED_MAX:
+            self._good_hosts.add(host)
+
+    def _check_origin(self, exchange: Exchange, host: bytes) -> None:
+        origin = exchange.headers[b"origin"]
+        text = origin.decode("latin-1").lower()
+        if not exchange.repeated(b"origin"):
+            if _same_place(text, host.decode("latin-1").lower()):
+                return
+            if self._any_origin or text in self._origins:
+                exchange.cors_origin = origin
+                return
+        raise OriginNotAllowed(
+            f"pages of {_shown(text)} may not call this service",
+            hint=f"name the origin in {variable('allowed_origins')} if they should",
+        )
+
+    def _check_length(self, exchange: Exchange) -> None:
+        """What the server lets through of request smuggling, and bodies that no route would take."""
+        length = exchange.headers[b"content-length"]
+        if b"transfer-encoding" in exchange.headers or exchange.repeated(b"content-length"):
+            raise MalformedRequest("a request has one Content-Length, or Transfer-Encoding, not both")
+        if not (length.isascii() and length.isdigit()):
+            raise MalformedRequest("Content-Length is not a number")
+        if len(length) > 18 or int(length) > self._body_bytes_max:
+            raise BodyTooLarge(f"the body has more than {self._body_bytes_max} bytes")
+
+
+def _shown(text: str) -> str:
+    return repr(text[:100])
+
+
+def _canonical(name: str) -> str:
+    host, port = _split(name)
+    return f"{host}:{port}" if port else host
+
+
+def _split(host: str) -> tuple[str, str]:
+    """Name (lower case, without brackets and final dot) and port of `name:port`, `[v6]:port`, or a bare v6 address."""
+    text = host.strip().lower()
+    if text.startswith("["):
+        name, _, rest = text[1:].partition("]")
+        return name, rest.removeprefix(":")
+    if text.count(":") > 1:
+        return text, ""
+    name, _, port = text.partition(":")
+    return name.removesuffix("."), port
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
+def _is_wildcard(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return not host
+
+
+def is_loopback_only(hosts: Iterable[str]) -> bool:
+    return all(map(_is_loopback, hosts))
+
+
+def _same_place(origin: str, host: str) -> bool:
+    """Scheme apart: behind a proxy that ends TLS we cannot know it."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    default = _DEFAULT_PORTS.get(parts.scheme)
+    if default is None:
+        return False
+    name, port = _split(parts.netloc)
+    own_name, own_port = _split(host)
+    return (name, port or default) == (own_name, own_port or default)

@@ -1,0 +1,59 @@
+"""What a caller accepts and what it sends: Accept, Content-Type and Content-Encoding."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from sqlwright.errors import NotAcceptable, UnsupportedMediaType
+
+_RANGES = {"application/json": 2, "application/*": 1, "*/*": 0}
+
+
+@lru_cache(maxsize=256)
+def accepts_json(accept: bytes) -> bool:
+    """RFC 9110 §12.5.1: the most specific range decides, and q=0 refuses."""
+    best, quality = -1, 0.0
+    for part in accept.decode("latin-1").lower().split(","):
+        name, *parameters = (piece.strip() for piece in part.split(";"))
+        rank = _RANGES.get(name, -1)
+        if rank > best:
+            best, quality = rank, _quality(parameters)
+        elif rank == best >= 0:
+            quality = max(quality, _quality(parameters))
+    return quality > 0
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        key, _, value = parameter.partition("=")
+        if key.strip() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 1.0
+    return 1.0
+
+
+def check_accept(accept: bytes | None) -> None:
+    if accept is not None and accept.strip() and not accepts_json(accept):
+        raise NotAcceptable("answers are application/json, which Accept does not allow")
+
+
+@lru_cache(maxsize=256)
+def is_json(content_type: bytes) -> bool:
+    """application/json or application/…+json, in UTF-8."""
+    name, *parameters = (piece.strip() for piece in content_type.decode("latin-1").lower().split(";"))
+    if name != "application/json" and not (name.startswith("application/") and name.endswith("+json")):
+        return False
+    charsets = [
+        value.strip().strip('"') for key, _, value in (p.partition("=") for p in parameters) if key == "charset"
+    ]
+    return all(charset in ("utf-8", "utf8", "us-ascii") for charset in charsets)
+
+
+def check_media_type(content_type: bytes | None, content_encoding: bytes | None) -> None:
+    """Of a request that has a body."""
+    if content_type is None or not is_json(content_type):
+        raise UnsupportedMediaType("the body must be application/json in UTF-8", hint="Content-Type: application/json")
+    if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
+        raise UnsupportedMediaType("the body must not be compressed", hint="send it without Content-Encoding")

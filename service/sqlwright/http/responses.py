@@ -1,0 +1,81 @@
+"""Answers: bytes and headers, made once and sent as two messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_plus
+
+import orjson
+
+from sqlwright.body import render_body
+from sqlwright.http.exchange import Exchange, Header, Send
+from sqlwright.plan import Plan
+from sqlwright.query import Result
+
+_JSON: Header = (b"content-type", b"application/json")
+_COMMON: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+@dataclass(slots=True)
+class Answer:
+    """A whole response. `headers` are those beside length, request id and the ones that every answer has."""
+
+    status: int
+    body: bytes
+    headers: Sequence[Header] = (_JSON,)
+
+
+def json_answer(content: object, status: int = 200) -> Answer:
+    return Answer(status, orjson.dumps(content))
+
+
+def respond(exchange: Exchange, plan: Plan, result: Result) -> Answer:
+    """The answer of a call that succeeded."""
+    begun = time.perf_counter()
+    body, token = render_body(plan, result)
+    exchange.rows = result.count or result.affected
+    exchange.waited_seconds = result.waited_seconds
+    exchange.database_seconds = result.database_seconds
+    exchange.encode_seconds = time.perf_counter() - begun
+    timing = b"queue;dur=%.2f, db;dur=%.2f, encode;dur=%.2f" % (
+        exchange.waited_seconds * 1000,
+        exchange.database_seconds * 1000,
+        exchange.encode_seconds * 1000,
+    )
+    headers = [_JSON, (b"server-timing", timing)]
+    if token is not None and exchange.method != "POST":
+        headers.append((b"link", _next_link(exchange, token)))
+    return Answer(200, body, headers)
+
+
+def _next_link(exchange: Exchange, token: str) -> bytes:
+    """The same call with another `next`: relative to this server, so that it holds behind any proxy."""
+    raw = exchange.query_string.decode("latin-1")
+    kept = [pair for pair in raw.split("&") if pair and unquote_plus(pair.partition("=")[0]) != "next"]
+    query = quote("&".join([*kept, f"next={token}"]), safe="%&=+!$'()*,;:@/?-._~")
+    path = exchange.scope.get("root_path", "") + exchange.path
+    return f'<{quote(path)}?{query}>; rel="next"'.encode("ascii")
+
+
+async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
+    """Two messages: the head, and the whole body (none for HEAD and 204)."""
+    exchange.status = answer.status
+    headers = [*answer.headers, *standard_headers(exchange), *_COMMON]
+    if answer.status != 204:
+        headers.append((b"content-length", b"%d" % len(answer.body)))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else answer.body})
+
+
+def standard_headers(exchange: Exchange) -> list[Header]:
+    """What every response carries, whoever made it."""
+    headers: list[Header] = [(b"x-request-id", exchange.request_id.encode("ascii"))]
+    if exchange.cors_origin is not None:
+        headers += [
+            (b"access-control-allow-origin", exchange.cors_origin),
+            (b"access-control-expose-headers", b"Link, Retry-After, Server-Timing, X-Request-Id"),
+            (b"vary", b"Origin"),
+        ]
+    return headers

@@ -1,0 +1,132 @@
+"""The way of a call, from the path to the bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import parse_qsl
+
+from sqlwright.config import Settings
+from sqlwright.contract import Contract
+from sqlwright.errors import (
+    BodyTooSlow,
+    DeadlineExceeded,
+    InvalidParameters,
+    MethodNotAllowed,
+    ParameterFault,
+    QueryInvalid,
+    SqlwrightError,
+    StatementFailed,
+    UnknownQuery,
+)
+from sqlwright.execute import execute
+from sqlwright.http.catalogue import render_catalogue
+from sqlwright.http.exchange import Exchange, Receive
+from sqlwright.http.negotiation import check_accept
+from sqlwright.http.request_body import read_body
+from sqlwright.http.responses import Answer, json_answer, respond
+from sqlwright.http.service import QUERIES_PATH, Service
+from sqlwright.parameters.json_body import parse_json
+from sqlwright.plan import Plan, make_bulk_plan, make_plan
+from sqlwright.query import Access, Cardinality, Query
+
+_NAME_LENGTH_MAX = 200
+_READING = ("GET", "HEAD", "POST")
+_WRITING = ("POST",)
+
+
+async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer:
+    """Answer a request for a path at or below /queries."""
+    query = service.served.by_path.get(exchange.path)
+    if query is None:
+        return _catalogue(service, exchange)
+    exchange.query = query.name
+    exchange.access = query.access
+    _check_method(exchange, _READING if query.access is Access.READ else _WRITING)
+    check_accept(exchange.every(b"accept"))
+    try:
+        async with asyncio.timeout(_deadline_seconds(query, service.settings)) as deadline:
+            contract = service.contracts.ready(query) or await service.contracts.get(query)
+            plan = await _plan(service.settings, contract, exchange, receive)
+            exchange.executing = True
+            result = await execute(service.database, plan)
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        raise _out_of_time(exchange) from None
+    except (QueryInvalid, StatementFailed):
+        # The schema may have changed under us: look again before the next call.
+        service.describe_again(query)
+        raise
+    return respond(exchange, plan, result)
+
+
+async def _plan(settings: Settings, contract: Contract, exchange: Exchange, receive: Receive) -> Plan:
+    """Read and validate what was sent, and decide what will run. No connection is taken here."""
+    if exchange.method != "POST":
+        return make_plan(contract, contract.validator.from_query_string(exchange.query_string))
+    bulk = contract.query.cardinality is Cardinality.BULK
+    body = await read_body(exchange, receive, settings.bulk_body_bytes_max if bulk else settings.body_bytes_max)
+    content = parse_json(body, settings.json_depth_max) if body else {}
+    if bulk:
+        _refuse_query_string(exchange.query_string)
+        return make_bulk_plan(contract, contract.validator.bulk(content, settings.bulk_items_max))
+    return make_plan(contract, contract.validator.from_json(content, exchange.query_string))
+
+
+def _refuse_query_string(raw: bytes) -> None:
+    """A bulk call has its parameters in the items, and no pages."""
+    names = [name for name, _ in parse_qsl(raw.decode("latin-1"), keep_blank_values=True)]
+    if names:
+        detail = "a bulk call takes an array of parameter objects, and nothing in the query string"
+        raise InvalidParameters([ParameterFault("query", name[:100], "unknown", detail) for name in names[:100]])
+
+
+def _catalogue(service: Service, exchange: Exchange) -> Answer:
+    """`/queries` and the namespaces below it; anything else is an unknown query."""
+    served = service.served
+    namespace = served.namespaces.get(exchange.path)
+    if namespace is None:
+        raise unknown_query(service, exchange.path)
+    _check_method(exchange, ("GET", "HEAD"))
+    check_accept(exchange.every(b"accept"))
+    return json_answer(render_catalogue(served.callable, namespace, service.contracts))
+
+
+def unknown_query(service: Service, path: str) -> UnknownQuery:
+    name = path.removeprefix(QUERIES_PATH + "/").replace("/", ".")
+    if len(name) > _NAME_LENGTH_MAX:
+        return UnknownQuery(name[:_NAME_LENGTH_MAX] + "…")
+    query = service.served.registry.get(name)
+    if query is not None and query.cardinality is Cardinality.SCRIPT:
+        error = UnknownQuery(name)
+        error.hint = f"it is a script, which only the command line runs: sqlwright run {name}"
+        return error
+    try:
+        service.served.registry[name]
+    except UnknownQuery as error:
+        near = [other for other in error.near if other in service.served.names]
+        return UnknownQuery(name, near)
+    return UnknownQuery(name)
+
+
+def _check_method(exchange: Exchange, allow: tuple[str, ...]) -> None:
+    if exchange.method in allow:
+        return
+    if exchange.query is not None and exchange.access is not Access.READ and exchange.method in _READING:
+        raise MethodNotAllowed(f"{exchange.query} writes: call it with POST", allow)
+    raise MethodNotAllowed(f"this path takes {', '.join(allow)}", allow)
+
+
+def _deadline_seconds(query: Query, settings: Settings) -> float:
+    if query.timeout_seconds is None:
+        return settings.request_timeout_seconds
+    # A statement that may take longer than a request extends it, waiting for its connection included.
+    return max(settings.request_timeout_seconds, query.timeout_seconds + settings.acquire_timeout_seconds)
+
+
+def _out_of_time(exchange: Exchange) -> SqlwrightError:
+    if not exchange.executing and exchange.method == "POST":
+        return BodyTooSlow("the request did not become complete in time")
+    if exchange.executing and exchange.access is not Access.READ:
+        return DeadlineExceeded("the call took too long; it may or may not have been applied", outcome="unknown")
+    return DeadlineExceeded("the call took too long")

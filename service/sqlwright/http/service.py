@@ -1,0 +1,187 @@
+"""The state of one running application: settings, database, contracts, and what is served, swapped as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlwright.address import parse_address
+from sqlwright.config import Settings
+from sqlwright.contract import Contracts
+from sqlwright.database import Database
+from sqlwright.errors import (
+    AcquireTimeout,
+    DatabaseUnavailable,
+    Diagnostic,
+    QueryInvalid,
+    SqlwrightError,
+    TooManyWaiting,
+)
+from sqlwright.execute import execute
+from sqlwright.http.listening import reachable_url
+from sqlwright.http.log import Log
+from sqlwright.parameters import Call
+from sqlwright.plan import make_plan
+from sqlwright.query import Access, Cardinality, Query, SourceFile, Statement, Text
+from sqlwright.registry import Registry, Reload, reload
+from sqlwright.reload import watch
+
+QUERIES_PATH = "/queries"
+BACKOFF_SECONDS = (0.2, 5.0)
+"""First and longest pause before the database is asked again."""
+ANSWER_KEPT_SECONDS = 0.5
+"""How long the database's last answer to a readiness probe is believed."""
+
+_PROBE = Query(
+    name="",  # no query has this name
+    cardinality=Cardinality.VALUE,
+    access=Access.READ,
+    statement=Statement((Text("SELECT 1 AS one", 0),), "select"),
+    parameters=(),
+    source=SourceFile("readiness probe", "SELECT 1 AS one"),
+    offset=0,
+)
+
+
+def query_path(name: str) -> str:
+    return f"{QUERIES_PATH}/{name.replace('.', '/')}"
+
+
+@dataclass(frozen=True)
+class Served:
+    """A registry with its paths. A call takes one of these and keeps it, whatever is swapped in meanwhile."""
+
+    registry: Registry
+    by_path: Mapping[str, Query]
+    namespaces: Mapping[str, str]
+    """Path → dotted prefix; the empty prefix is all."""
+
+    @classmethod
+    def of(cls, registry: Registry) -> Served:
+        # Scripts are run by people from the command line, never by a request.
+        queries = [query for query in registry if query.cardinality is not Cardinality.SCRIPT]
+        namespaces = {QUERIES_PATH: ""}
+        for query in queries:
+            parts = query.name.split(".")[:-1]
+            for length in range(1, len(parts) + 1):
+                prefix = ".".join(parts[:length])
+                namespaces[query_path(prefix)] = prefix
+        return cls(registry, {query_path(query.name): query for query in queries}, namespaces)
+
+    @property
+    def callable(self) -> Iterable[Query]:
+        return self.by_path.values()
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(query.name for query in self.callable)
+
+
+class Service:
+    def __init__(self, settings: Settings, registry: Registry, snapshot: Path | None = None) -> None:
+        self.settings = settings
+        self.served = Served.of(registry)
+        self.database = Database(settings)
+        self.contracts = Contracts(self.database, settings)
+        self.log = Log(settings)
+        self.snapshot = snapshot
+        self.reload_errors: tuple[Diagnostic, ...] = ()
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._answered: tuple[float, SqlwrightError | None] = (float("-inf"), None)
+        self._asking = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Never fails because of the database: what is missing is asked for again in the background."""
+        await self.database.open()
+        self._tasks.append(asyncio.create_task(self._describe_forever()))
+        if self.settings.reload:
+            self._tasks.append(asyncio.create_task(self._watch()))
+
+    async def close(self) -> None:
+        self._stop.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.database.close()
+
+    # --- reload -----------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        dialect = parse_address(self.settings.database_url).dialect
+        try:
+            # What is wrong from the start stands in /readyz too; from then on the watcher tells.
+            self.swap(await asyncio.to_thread(reload, self.served.registry, self.settings.queries, dialect))
+            url = reachable_url(self.settings.host, self.settings.port)
+            await watch(
+                self.settings.queries, dialect, lambda: self.served.registry, self.swap, self._stop, base_url=url
+            )
+        except Exception as error:
+            self.log.failure("the folder of queries is no longer watched", error)
+
+    def swap(self, fresh: Reload) -> None:
+        """Serve another registry from now on. Calls that have begun finish with the old one."""
+        self.served = Served.of(fresh.registry)
+        self.contracts.keep_only(fresh.registry)
+        self.reload_errors = tuple(diagnostic for diagnostic in fresh.diagnostics if diagnostic.severity == "error")
+        self._wake.set()
+
+    # --- what the database says -------------------------------------------------------------------------------
+
+    def describe_again(self, query: Query) -> None:
+        self.contracts.forget(query)
+        self._wake.set()
+
+    async def _describe_forever(self) -> None:
+        """Describe everything; again with growing pauses while the database is away or refuses something."""
+        pause, longest = BACKOFF_SECONDS
+        while True:
+            self._wake.clear()
+            complete = await self._describe_all()
+            if complete:
+                pause = BACKOFF_SECONDS[0]
+                await self._wake.wait()
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):  # noqa: S311 - spreads workers, no secret
+                    await self._wake.wait()
+            pause = min(pause * 2, longest)
+
+    async def _describe_all(self) -> bool:
+        complete = True
+        for query in list(self.served.callable):
+            try:
+                await self.contracts.get(query)
+            except (DatabaseUnavailable, AcquireTimeout, TooManyWaiting):
+                return False  # the others would say the same
+            except QueryInvalid:
+                complete = False
+            except Exception as error:
+                complete = False
+                self.log.failure(f"{query.name} could not be described", error)
+        return complete
+
+    async def ask_database(self) -> SqlwrightError | None:
+        """None when the database answers. Asked at most every half second, whatever the number of probes."""
+        async with self._asking:
+            asked, answer = self._answered
+            if time.monotonic() - asked >= ANSWER_KEPT_SECONDS:
+                answer = await self._ask()
+                self._answered = (time.monotonic(), answer)
+            return answer
+
+    async def _ask(self) -> SqlwrightError | None:
+        try:
+            contract = await self.contracts.get(_PROBE)
+            await execute(self.database, make_plan(contract, Call((), None, None), paged=False))
+        except (AcquireTimeout, TooManyWaiting):
+            return self._answered[1]  # busy is not away: believe what was true before
+        except SqlwrightError as error:
+            return error
+        return None

@@ -1,0 +1,139 @@
+"""One parameter of a query, compiled: its reader, its rules, null, lists and default folded into two functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlwright.errors import QueryInvalid
+from sqlwright.query import Kind, Parameter, Query, SqlType
+from sqlwright.parameters.refusal import Refused
+from sqlwright.parameters.rules import compile_checks
+from sqlwright.parameters.values import literal_value, reader_of, type_fault
+
+Bind = Callable[[Parameter, SqlType, Any], Any]
+"""`Engine.bind`: a validated value as the driver takes it; ValueError with a message when the engine cannot hold it."""
+Read = Callable[[Any], Any]
+
+UNTYPED = SqlType("", Kind.ANY)
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """`from_json` takes a JSON value, `from_texts` the values of every occurrence of the name. Both give what the
+    driver takes and raise `Refused`."""
+
+    name: str
+    expected: str
+    required: bool
+    default: Any
+    """Bound already; also the place holder of a required one."""
+    from_json: Read
+    from_texts: Read
+
+
+def compile_argument(query: Query, parameter: Parameter, bind: Bind, *, big_numbers_as_text: bool) -> Argument:
+    """Raises `QueryInvalid`, pointing at the parameter's line, when its rules or its default do not suit its type."""
+    type_ = parameter.type or UNTYPED
+    is_list = parameter.is_list or type_.array
+    reader = reader_of(type_.kind, big_numbers_as_text=big_numbers_as_text)
+    try:
+        checks = compile_checks(parameter, type_.kind, reader)
+    except Refused as refused:
+        raise _invalid(query, parameter, "a rule", refused) from None
+
+    def finish(read: Read) -> Read:
+        return _finished(parameter, type_, bind, read)
+
+    default = None
+    if parameter.default is not None and not parameter.default.is_null:
+        read = _checked(lambda literal: literal_value(literal, type_.kind, reader), checks)
+        try:
+            default = finish(lambda literal: [read(literal)] if is_list else read(literal))(parameter.default)
+        except Refused as refused:
+            raise _invalid(query, parameter, "the default", refused) from None
+    from_text, from_json = _checked(reader.from_text, checks), _checked(reader.from_json, checks)
+    expected = f"an array, each item {reader.expected}" if is_list else reader.expected
+    return Argument(
+        name=parameter.name,
+        expected=expected,
+        required=parameter.required,
+        default=default,
+        from_json=finish(_array_of(from_json, expected) if is_list else from_json),
+        from_texts=finish(_each_of(from_text) if is_list else only(from_text)),
+    )
+
+
+def _invalid(query: Query, parameter: Parameter, what: str, refused: Refused) -> QueryInvalid:
+    message = f"{what} of {parameter.name} does not fit: {refused.detail}"
+    hint = f"change its line `-- @param {parameter.name} …`"
+    return QueryInvalid(message, query.source.diagnostic("parameter", parameter.offset, message, hint))
+
+
+def _checked(read: Read, checks: tuple[Read, ...]) -> Read:
+    if not checks:
+        return read
+
+    def checked(value: Any) -> Any:
+        result = read(value)
+        if result is not None:  # a JSON null: whether it may be is asked later
+            for check in checks:
+                check(result)
+        return result
+
+    return checked
+
+
+def _finished(parameter: Parameter, type_: SqlType, bind: Bind, read: Read) -> Read:
+    """The whole way of a value: null, reading, and the driver's form."""
+    nullable = parameter.nullable or (parameter.default is not None and parameter.default.is_null)
+    written = str(type_) or "text"
+
+    def finished(value: Any) -> Any:
+        result = None if value is None else read(value)
+        if result is None:
+            if nullable:
+                return None
+            raise Refused("null", f"null is not allowed; to allow it, write `-- @param {parameter.name} {written}?`")
+        try:
+            return bind(parameter, type_, result)
+        except ValueError as error:
+            raise Refused("value", str(error)) from None
+
+    return finished
+
+
+def only(from_text: Read) -> Read:
+    """Reads the one occurrence that a scalar may have."""
+
+    def read(texts: list[str]) -> Any:
+        if len(texts) > 1:
+            raise Refused("repeated", f"one value is expected, not {len(texts)}")
+        return from_text(texts[0])
+
+    return read
+
+
+def _array_of(read: Read, expected: str) -> Read:
+    each = _each_of(read)
+
+    def read_array(value: Any) -> list[Any]:
+        if type(value) is not list:
+            raise type_fault(f"{expected},", value)
+        return each(value)  # type: ignore[no-any-return]  # a list, see below
+
+    return read_array
+
+
+def _each_of(read: Read) -> Read:
+    def read_each(items: list[Any]) -> list[Any]:
+        found = []
+        for index, item in enumerate(items):
+            try:
+                found.append(None if item is None else read(item))
+            except Refused as refused:
+                raise Refused(refused.code, f"item {index} (from 0): {refused.detail}") from None
+        return found
+
+    return read_each

@@ -1,0 +1,208 @@
+"""From what a caller sent to the values of a statement, before any connection is taken.
+
+Everything that can be decided when a query is loaded is: a call walks over the query's arguments, each one function,
+and collects what they refuse, so that all faults of a call are told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlwright.parameters import paging
+from sqlwright.parameters.arguments import Argument, Bind, compile_argument
+from sqlwright.errors import InvalidParameters, ParameterFault
+from sqlwright.query import Parameter, Query
+from sqlwright.parameters.query_string import split_query_string
+from sqlwright.parameters.refusal import Refused, clipped, quoted
+from sqlwright.parameters.values import type_fault
+
+FAULTS_MAX = 100
+"""Faults of one call that are reported; what follows is not looked at."""
+_ABSENT: Any = object()
+
+Place = Literal["query", "body"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A valid call: bound values in the order of the query's parameters, and what it asks of paging."""
+
+    values: tuple[Any, ...]
+    limit: int | None = None
+    next: str | None = None
+
+
+def compile_validator(
+    query: Query,
+    parameters: Sequence[Parameter],
+    bind: Bind,
+    *,
+    page_rows_max: int,
+    big_numbers_as_text: bool,
+) -> Validator:
+    """The validator of a query. `parameters` have their types filled in; `bind` is the engine's.
+
+    Raises `QueryInvalid` with a diagnostic when a default or a rule does not suit its parameter's type.
+    """
+    arguments = tuple(compile_argument(query, p, bind, big_numbers_as_text=big_numbers_as_text) for p in parameters)
+    names = {argument.name for argument in arguments}
+    built_in = [name for name in paging.NAMES if name not in names] if query.is_paged else []
+    return Validator(arguments, {name: paging.page_argument(name, page_rows_max) for name in built_in})
+
+
+class Validator:
+    """Takes the calls of one query. Every method raises `InvalidParameters` with all faults of the call."""
+
+    __slots__ = ("_arguments", "_paging", "_takes")
+
+    def __init__(self, arguments: tuple[Argument, ...], paging: Mapping[str, Argument]) -> None:
+        self._arguments = arguments
+        self._paging = paging
+        self._takes = [argument.name for argument in arguments] + list(paging)
+
+    def from_query_string(self, raw: bytes) -> Call:
+        """A GET: everything stands in the query string."""
+        faults: list[ParameterFault] = []
+        texts, broken = _texts_of(raw, faults)
+        page = self._take_page({}, texts, faults) if self._paging else {}
+        values = self._collect(texts, "query", faults)
+        if faults:
+            # What could not be decoded has its fault already and is not missing.
+            faults = [fault for fault in faults if fault.code != "missing" or fault.parameter not in broken]
+            raise InvalidParameters(faults[:FAULTS_MAX])
+        return Call(values, **page)
+
+    def from_strings(self, pairs: Sequence[tuple[str, str]]) -> Call:
+        """The command line: names with texts, read like a query string; nothing is paged."""
+        texts: dict[str, list[str]] = {}
+        for name, text in pairs:
+            texts.setdefault(name, []).append(text)
+        faults: list[ParameterFault] = []
+        values = self._collect(texts, "query", faults)
+        if faults:
+            raise InvalidParameters(faults[:FAULTS_MAX])
+        return Call(values)
+
+    def from_json(self, body: object, query_string: bytes = b"") -> Call:
+        """A POST: parameters in the body's object; `limit` and `next` there or in the query string."""
+        if type(body) is not dict:
+            raise InvalidParameters([_not_an_object(body)])
+        faults: list[ParameterFault] = []
+        texts = _texts_of(query_string, faults)[0] if query_string else {}
+        given: dict[str, Any] = body
+        page: dict[str, Any] = {}
+        if self._paging and (texts or "limit" in body or "next" in body):
+            given = dict(body)  # the caller's own stays as it is
+            page = self._take_page(given, texts, faults)
+        for name in texts:
+            detail = "parameters of a POST go in its JSON body, not in the query string"
+            faults.append(ParameterFault("query", clipped(name), "unknown", detail))
+        values = self._collect(given, "body", faults)
+        if faults:
+            raise InvalidParameters(faults[:FAULTS_MAX])
+        return Call(values, **page)
+
+    def bulk(self, body: object, items_max: int) -> list[tuple[Any, ...]]:
+        """The items of a `*!` query: an array of objects, which may be empty."""
+        if type(body) is not list:
+            refused = type_fault("an array of objects, one for each execution,", body)
+            raise InvalidParameters([ParameterFault("body", "", refused.code, refused.detail)])
+        if len(body) > items_max:
+            detail = f"at most {items_max} items are taken in one call, not {len(body)}"
+            raise InvalidParameters([ParameterFault("body", "", "length", detail)])
+        faults: list[ParameterFault] = []
+        items = []
+        for index, item in enumerate(body):
+            if type(item) is dict:
+                items.append(self._collect(item, "body", faults, index))
+            else:
+                refused = type_fault("an object of parameters", item)
+                faults.append(ParameterFault("body", "", refused.code, refused.detail, index))
+            if len(faults) >= FAULTS_MAX:
+                break
+        if faults:
+            raise InvalidParameters(faults[:FAULTS_MAX])
+        return items
+
+    def _collect(
+        self, given: Mapping[str, Any], place: Place, faults: list[ParameterFault], index: int | None = None
+    ) -> tuple[Any, ...]:
+        """Bound values in order; what is wrong goes to `faults`."""
+        values = []
+        used = 0
+        for argument in self._arguments:
+            value = given.get(argument.name, _ABSENT)
+            if value is _ABSENT:
+                if argument.required:
+                    detail = f"this parameter is required: {argument.expected}"
+                    faults.append(ParameterFault(place, argument.name, "missing", detail, index))
+                values.append(argument.default)
+                continue
+            used += 1
+            try:
+                values.append(argument.from_json(value) if place == "body" else argument.from_texts(value))
+            except Refused as refused:
+                faults.append(ParameterFault(place, argument.name, refused.code, refused.detail, index))
+        if used != len(given):
+            known = {argument.name for argument in self._arguments}
+            self._refuse_unknown((name for name in given if name not in known), place, faults, index)
+        return tuple(values)
+
+    def _refuse_unknown(
+        self, names: Iterable[str], place: Place, faults: list[ParameterFault], index: int | None
+    ) -> None:
+        for name in names:
+            if len(faults) >= FAULTS_MAX:
+                return
+            near = difflib.get_close_matches(clipped(name), self._takes, n=1)
+            if near:
+                more = f"did you mean {near[0]}?"
+            elif name in paging.NAMES:
+                more = "this query has no pages"
+            else:
+                more = f"it takes {', '.join(self._takes)}" if self._takes else "it takes none"
+            detail = f"there is no parameter {quoted(name)}; {more}"
+            faults.append(ParameterFault(place, clipped(name), "unknown", detail, index))
+
+    def _take_page(
+        self, given: dict[str, Any], texts: dict[str, list[str]], faults: list[ParameterFault]
+    ) -> dict[str, Any]:
+        """Take `limit` and `next` out of the body and the query string; keyword arguments of `Call`."""
+        found = {}
+        for name, argument in self._paging.items():
+            value, sent = given.pop(name, _ABSENT), texts.pop(name, None)
+            place: Place = "body" if sent is None else "query"
+            if sent is not None and value is not _ABSENT:
+                detail = "one value is expected, not one in the body and one in the query string"
+                faults.append(ParameterFault(place, name, "repeated", detail))
+                continue
+            try:
+                if sent is not None:
+                    found[name] = argument.from_texts(sent)
+                elif value is not _ABSENT:
+                    found[name] = argument.from_json(value)
+            except Refused as refused:
+                faults.append(ParameterFault(place, name, refused.code, refused.detail))
+        return found
+
+
+def _texts_of(raw: bytes, faults: list[ParameterFault]) -> tuple[dict[str, list[str]], frozenset[str]]:
+    """The texts of every name, and the names of which something could not be decoded (which is a fault)."""
+    texts: dict[str, list[str]] = {}
+    broken = set()
+    for name, text in split_query_string(raw):
+        if isinstance(text, Refused):
+            broken.add(clipped(name))
+            faults.append(ParameterFault("query", clipped(name), text.code, text.detail))
+        else:
+            texts.setdefault(name, []).append(text)
+    return texts, frozenset(broken)
+
+
+def _not_an_object(body: object) -> ParameterFault:
+    refused = type_fault("an object of parameters", body)
+    more = "; only `*!` queries take an array, one object for each execution" if type(body) is list else ""
+    return ParameterFault("body", "", refused.code, refused.detail + more)

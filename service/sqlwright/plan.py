@@ -1,0 +1,100 @@
+"""A plan: one call, decided. Pure: from a contract and validated values to what will run, and where the next page is.
+
+A page token is an offset and a digest of what it belongs to: the query, its exact statement (and so its order) and the
+values. It carries nothing secret; the digest refuses a token that was edited or made for another call. It is the same
+on every worker and machine that serves the same files.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlwright.contract import Contract
+from sqlwright.errors import InvalidPageToken
+from sqlwright.parameters import Call
+from sqlwright.query import Access, Result, Values, Window
+
+_OFFSET_BYTES = 8
+_DIGEST_BYTES = 16
+_OFFSET_MAX = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One call: the program, its values, which rows, in which kind of session, and how long it may take."""
+
+    contract: Contract
+    access: Access
+    timeout_seconds: float
+    values: Values = ()
+    items: Sequence[Values] | None = None
+    """The values of every item of a bulk call."""
+    window: Window | None = None
+    """None gives every row."""
+
+
+def make_plan(contract: Contract, call: Call, *, paged: bool = True) -> Plan:
+    """The plan of a single call. `paged` False (Python, the command line) gives every row.
+
+    Raises `InvalidPageToken` for a token of another query, order or values, or an edited one.
+    """
+    query = contract.query
+    window = None
+    if paged and query.is_paged:
+        offset = 0 if call.next is None else _offset(contract, call)
+        if query.statement.has_limit:
+            # The statement pages itself: its rows are only capped, and no page follows.
+            window = Window(call.limit or contract.page_rows_max)
+        else:
+            window = Window(call.limit or contract.page_rows, offset)
+    return Plan(contract, query.access, contract.timeout_seconds, values=call.values, window=window)
+
+
+def make_bulk_plan(contract: Contract, items: Sequence[Values]) -> Plan:
+    return Plan(contract, Access.WRITE, contract.timeout_seconds, items=items)
+
+
+def make_script_plan(contract: Contract) -> Plan:
+    return Plan(contract, Access.SCRIPT, contract.timeout_seconds)
+
+
+def next_token(plan: Plan, result: Result) -> str | None:
+    """The token of the page after this one, or None when this was the last."""
+    window = plan.window
+    if window is None or not result.more or plan.contract.query.statement.has_limit:
+        return None
+    offset = window.offset + result.count
+    return _encode(offset, _digest(plan.contract, plan.values, offset))
+
+
+def _digest(contract: Contract, values: Values, offset: int) -> bytes:
+    what = (contract.query.name, contract.program.sql, tuple(values), offset)
+    return hashlib.blake2b(repr(what).encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()
+
+
+def _encode(offset: int, digest: bytes) -> str:
+    return base64.urlsafe_b64encode(offset.to_bytes(_OFFSET_BYTES, "big") + digest).decode("ascii")
+
+
+def _offset(contract: Contract, call: Call) -> int:
+    refused = InvalidPageToken(
+        "this page token does not belong to this query and these parameters, or the query has changed",
+        hint="take `next` from the answer before, with the same parameters; without `next` the first page comes",
+    )
+    if contract.query.statement.has_limit:
+        raise refused
+    try:
+        raw = base64.urlsafe_b64decode((call.next or "").encode("ascii"))
+    except (UnicodeEncodeError, binascii.Error):
+        raise refused from None
+    if len(raw) != _OFFSET_BYTES + _DIGEST_BYTES:
+        raise refused
+    offset = int.from_bytes(raw[:_OFFSET_BYTES], "big")
+    # Encoded again and compared as text: base64 has several spellings of the same bytes, we accept ours only.
+    if offset > _OFFSET_MAX or _encode(offset, _digest(contract, call.values, offset)) != call.next:
+        raise refused
+    return offset

@@ -1,0 +1,133 @@
+"""One record per SQL dialect: how its text is lexed and what its type names mean.
+
+A database is one record here and one file in `engines/`; nothing else asks which dialect it is on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlwright.query import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Lexical facts. Sources: PostgreSQL's scan.l, SQLite's tokenize.c, MySQL's and MariaDB's reference manuals."""
+
+    name: str
+    """As in `search.postgresql.sql`."""
+    nested_comments: bool = False
+    open_comment_at_end: bool = False
+    """A block comment may be left open at the end of the text."""
+    hash_comments: bool = False
+    dash_comment_needs_blank: bool = False
+    """`--` starts a comment only before a blank or the end of the line."""
+    backslash_in_strings: bool = False
+    escape_string_prefixes: frozenset[str] = frozenset()
+    """Letters before a quote that switch backslash escapes on: PostgreSQL's E."""
+    dollar_quotes: bool = False
+    string_quotes: str = "'"
+    identifier_quotes: str = '"'
+    bracket_identifiers: bool = False
+    native_parameters: frozenset[str] = frozenset()
+    """Characters that begin the dialect's own placeholders, refused with a hint: `?`, `$`, `@`."""
+    last_insert_id: bool = False
+    """The key of an inserted row is known without RETURNING."""
+    boolean_as_integer: bool = False
+    types: Mapping[str, Kind] = field(default_factory=dict)
+    """Lower-case type name without length → kind; names that are missing are Kind.OTHER or follow `affinity`."""
+    affinity: bool = False
+    """Unknown type names follow SQLite's affinity rules (datatype3.html §3.1)."""
+
+    def kind(self, type_name: str) -> Kind:
+        """Kind of a type name as people write it: `NUMERIC(10, 2)`, `timestamp  with time zone`, `int`."""
+        name = " ".join(type_name.lower().split("(")[0].split())
+        rest = type_name.lower().partition(")")[2].split()
+        if rest:  # timestamp(3) with time zone
+            name = " ".join([name, *rest])
+        found = self.types.get(name)
+        if found is not None:
+            return found
+        return _affinity(name) if self.affinity else Kind.OTHER
+
+
+def _affinity(name: str) -> Kind:
+    if "int" in name:
+        return Kind.INT8
+    if any(word in name for word in ("char", "clob", "text")):
+        return Kind.TEXT
+    if "blob" in name:
+        return Kind.BYTES
+    if any(word in name for word in ("real", "floa", "doub")):
+        return Kind.FLOAT8
+    return Kind.NUMERIC if name else Kind.ANY
+
+
+_COMMON: dict[str, Kind] = {
+    "smallint": Kind.INT2, "int2": Kind.INT2,
+    "integer": Kind.INT4, "int": Kind.INT4, "int4": Kind.INT4,
+    "bigint": Kind.INT8, "int8": Kind.INT8,
+    "numeric": Kind.NUMERIC, "decimal": Kind.NUMERIC, "dec": Kind.NUMERIC,
+    "real": Kind.FLOAT4, "float4": Kind.FLOAT4,
+    "double precision": Kind.FLOAT8, "double": Kind.FLOAT8, "float": Kind.FLOAT8, "float8": Kind.FLOAT8,
+    "boolean": Kind.BOOL, "bool": Kind.BOOL,
+    "text": Kind.TEXT, "string": Kind.TEXT, "str": Kind.TEXT, "varchar": Kind.TEXT, "char": Kind.TEXT,
+    "character": Kind.TEXT, "character varying": Kind.TEXT,
+    "date": Kind.DATE, "time": Kind.TIME, "time without time zone": Kind.TIME,
+    "timestamp": Kind.TIMESTAMP, "timestamp without time zone": Kind.TIMESTAMP, "datetime": Kind.TIMESTAMP,
+    "timestamptz": Kind.TIMESTAMPTZ, "timestamp with time zone": Kind.TIMESTAMPTZ,
+    "uuid": Kind.UUID, "json": Kind.JSON,
+}  # fmt: skip
+
+POSTGRESQL = Dialect(
+    name="postgresql",
+    nested_comments=True,
+    escape_string_prefixes=frozenset("eE"),
+    dollar_quotes=True,
+    native_parameters=frozenset("$"),
+    types={
+        **{k: v for k, v in _COMMON.items() if k not in ("string", "str", "datetime", "double")},
+        "serial": Kind.INT4, "bigserial": Kind.INT8, "smallserial": Kind.INT2,
+        "bpchar": Kind.TEXT, "name": Kind.TEXT, "citext": Kind.TEXT,
+        "bytea": Kind.BYTES, "timetz": Kind.TIMETZ, "time with time zone": Kind.TIMETZ,
+        "interval": Kind.INTERVAL, "jsonb": Kind.JSON,
+    },
+)  # fmt: skip
+
+SQLITE = Dialect(
+    name="sqlite",
+    open_comment_at_end=True,
+    identifier_quotes='"`',
+    bracket_identifiers=True,
+    native_parameters=frozenset("?$@"),
+    last_insert_id=True,
+    boolean_as_integer=True,
+    affinity=True,
+    types={
+        **_COMMON,
+        # Every integer of SQLite has 64 bits and every real is a double, whatever the declaration says.
+        "smallint": Kind.INT8, "int2": Kind.INT8, "integer": Kind.INT8, "int": Kind.INT8, "int4": Kind.INT8,
+        "real": Kind.FLOAT8, "float4": Kind.FLOAT8,
+        "blob": Kind.BYTES, "bytea": Kind.BYTES, "jsonb": Kind.JSON, "any": Kind.ANY,
+    },
+)  # fmt: skip
+
+MYSQL = Dialect(
+    name="mysql",
+    hash_comments=True,
+    dash_comment_needs_blank=True,
+    backslash_in_strings=True,
+    string_quotes="'\"",
+    identifier_quotes="`",
+    native_parameters=frozenset("?"),
+    last_insert_id=True,
+    boolean_as_integer=True,
+    types={
+        **_COMMON,
+        "tinyint": Kind.INT2, "mediumint": Kind.INT4, "blob": Kind.BYTES, "binary": Kind.BYTES,
+        "varbinary": Kind.BYTES,
+    },
+)  # fmt: skip
+
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (POSTGRESQL, SQLITE, MYSQL)}

@@ -1,0 +1,5 @@
+SELECT 1
+-- @if a
+ WHERE a = :a
+-- @end
+-- @end

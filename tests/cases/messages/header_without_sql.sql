@@ -1,0 +1,5 @@
+-- name: a
+-- doc
+-- name: b
+SELECT 1;
+-- name: c

@@ -1,0 +1,3 @@
+SELECT * FROM invoice
+WHERE customer_id = :customer_id
+  AND billing_country = :country -- @if country

@@ -1,0 +1,3 @@
+SELECT * FROM invoice
+/* @if x */
+WHERE a = :x

@@ -1,0 +1,2 @@
+-- name: a :insert
+INSERT INTO t VALUES (:a);

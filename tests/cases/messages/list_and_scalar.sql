@@ -1,0 +1,1 @@
+SELECT * FROM t WHERE a IN (:ids) AND b = :ids

@@ -1,0 +1,1 @@
+SELECT ?, $x, @y, ?1, :p.name, sqlc.arg(z), sqlc.narg('w')

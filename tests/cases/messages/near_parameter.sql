@@ -1,0 +1,2 @@
+-- name: a(x, y, z, artist_it)
+SELECT :x, :y, :z, :artist_id;

@@ -1,0 +1,9 @@
+-- name: a
+-- @sort newest
+-- @page
+-- @get /a/{x}
+-- @plan-mode force
+-- @internal
+-- @isolation serializable
+-- @flag f
+SELECT * FROM t ORDER BY 1;

@@ -1,0 +1,2 @@
+-- @param country text optional in (USA, Canada) - billing country
+SELECT * FROM t WHERE c = :country

@@ -1,0 +1,23 @@
+-- name: a
+-- @param
+-- @param b the artist's key
+-- @param c int = five
+-- @param d int in (1, two)
+-- @param e text min 5
+-- @param f int len 1..5
+-- @param g int = null
+-- @param h text pattern '[a'
+-- @param i text = 'abc
+-- @param j int max
+-- @param k integr
+-- @param l int min 5 max 1
+-- @param m date = 2009-02-30
+-- @param n int = 7 max 5
+-- @param o int, the number
+-- @param p text in (New York, Paris)
+-- @param q text len 5
+-- @param r text =
+-- @param s int[] = 5
+-- @param t text min 1 min 2
+-- @param u int indefinite
+SELECT :a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l, :m, :n, :o, :p, :q, :r, :s, :t, :u;

@@ -1,0 +1,1 @@
+SELECT /*+ index(:a) */ 1

@@ -1,0 +1,3 @@
+-- name: a
+-- record_class: Artist
+SELECT 1;

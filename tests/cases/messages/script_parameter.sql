@@ -1,0 +1,3 @@
+-- name: setup#
+CREATE TABLE t (a);
+INSERT INTO t VALUES (:a);

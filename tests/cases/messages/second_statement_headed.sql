@@ -1,0 +1,4 @@
+-- name: a
+SELECT 1;
+
+DELETE FROM t;

@@ -1,0 +1,2 @@
+-- @sort newest
+SELECT * FROM t

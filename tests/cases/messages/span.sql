@@ -1,0 +1,4 @@
+SELECT 1 WHERE a = 1
+-- @if a
+ AND (b = :a)
+-- @end

@@ -1,0 +1,5 @@
+SELECT 1 WHERE a = 1
+-- @if a
+ AND (b = :a
+-- @end
+)

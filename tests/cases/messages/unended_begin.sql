@@ -1,0 +1,5 @@
+-- name: a!
+CREATE TRIGGER t AFTER INSERT ON x BEGIN
+ SELECT 1;
+-- name: b
+SELECT 2;
