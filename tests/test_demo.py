@@ -6,8 +6,9 @@ import asyncio
 import itertools
 import json
 import os
-import shutil
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def shop(request: pytest.FixtureRequest, shops: dict[str, str], tmp_path: Path) 
     """A filled demo of the test's own: a copy."""
     url = shops[request.param]
     if request.param == "sqlite":
-        yield f"sqlite:///{shutil.copy(url.removeprefix('sqlite:///'), tmp_path / 'copy.db')}"
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as source:
+            source.execute("VACUUM INTO ?", [str(tmp_path / "copy.db")])
+        yield f"sqlite:///{tmp_path / 'copy.db'}"
         return
     server = request.getfixturevalue("postgresql_server")
     template = urlsplit(url).path[1:]

@@ -1,120 +1,15 @@
-"""The PostgreSQL engine on a real server: what is described, what is sent, what comes back, what failing leaves."""
+"""The PostgreSQL engine on a real server: what is described, what is sent, what comes back."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import json
-import math
-import random
-from collections.abc import AsyncIterator, Sequence
-from decimal import Decimal
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
-import sqlalchemy
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
-from sqlwright.config import Settings
-from sqlwright.database import Database
-from sqlwright.engines.postgres_errors import CAUSES, translate
-from sqlwright.engines.postgres_types import array_literal
-from sqlwright.errors import (
-    AcquireTimeout,
-    CheckViolation,
-    DatabaseUnavailable,
-    ForeignKeyViolation,
-    InvalidValue,
-    LockTimeout,
-    MoreThanOneRow,
-    NotNullViolation,
-    OutcomeUnknown,
-    QueryInvalid,
-    RaisedByStatement,
-    ReadQueryWrote,
-    SqlwrightError,
-    StatementFailed,
-    StatementTimeout,
-    UniqueViolation,
-)
-from sqlwright.query import Access, Cardinality, Kind, Parameter, Query, Result, SourceFile, SqlType, Window
-from sqlwright.sql.dialect import POSTGRESQL
-from sqlwright.sql.lexer import lex
-from sqlwright.sql.statement import build
-
-READ, WRITE = Access.READ, Access.WRITE
-MANY, ONE, VALUE, EXEC = Cardinality.MANY, Cardinality.ONE, Cardinality.VALUE, Cardinality.EXEC
-RETURNING, BULK, SCRIPT = Cardinality.RETURNING, Cardinality.BULK, Cardinality.SCRIPT
-
-
-def make_query(
-    sql: str, cardinality: Cardinality = MANY, access: Access = READ, lists: Sequence[str] = (), **declared: SqlType
-) -> Query:
-    """A query without a loader: every `:name` in the order in which it first stands in the text."""
-    source = SourceFile("test.sql", sql)
-    tokens = lex(sql, POSTGRESQL).tokens
-    statement, _ = build(sql, [token for token in tokens if token.value != ";"])
-    names: dict[str, bool] = {}
-    for part in statement.parts:
-        if hasattr(part, "name"):
-            names[part.name] = names.get(part.name, False) or part.is_list
-    parameters = tuple(Parameter(name, declared.get(name), is_list=is_list) for name, is_list in names.items())
-    return Query("test", cardinality, access, statement, parameters, source, 0)
-
-
-class Client:
-    """Describe, compile, bind and run, as the floors above do."""
-
-    def __init__(self, url: str, **settings: Any) -> None:
-        self.database = Database(Settings(database_url=url, **settings))
-        self.engine = self.database.engine
-
-    async def describe(self, query: Query) -> Any:
-        async with self.database.lease(READ) as lease:
-            return await self.engine.describe(lease, query)
-
-    async def result(self, query: Query, *values: Any, window: Window | None = None, timeout: float = 5.0) -> Result:
-        description = await self.describe(query)
-        program = self.engine.compile(query, description)
-        bound = [
-            self.engine.bind(parameter, description.types[parameter.name], value)
-            for parameter, value in zip(query.parameters, values, strict=True)
-        ]
-        async with self.database.lease(query.access) as lease:
-            return await self.engine.run(lease, program, bound, window=window, timeout_seconds=timeout)
-
-    async def rows(self, sql: str, *values: Any, access: Access = READ, **options: Any) -> Any:
-        result = await self.result(make_query(sql, MANY, access), *values, **options)
-        return json.loads(b"[" + result.json + b"]", parse_float=Decimal)
-
-    async def value(self, sql: str, *values: Any, access: Access = READ) -> Any:
-        result = await self.result(make_query(sql, VALUE, access), *values)
-        return json.loads(result.json, parse_float=Decimal)
-
-    async def execute(self, sql: str, *values: Any) -> int:
-        return (await self.result(make_query(sql, EXEC, WRITE), *values)).affected
-
-    async def script(self, sql: str) -> None:
-        query = make_query(sql, SCRIPT, Access.SCRIPT)
-        async with self.database.lease(Access.SCRIPT) as lease:
-            await self.engine.run_script(lease, self.engine.compile(query), timeout_seconds=None)
-
-    async def bulk(self, sql: str, items: list[list[Any]], timeout: float = 5.0) -> int:
-        query = make_query(sql, BULK, WRITE)
-        program = self.engine.compile(query, await self.describe(query))
-        async with self.database.lease(WRITE) as lease:
-            return (await self.engine.run_bulk(lease, program, items, timeout_seconds=timeout)).affected
-
-    async def assert_whole(self) -> None:
-        for _ in range(300):
-            pools = [status for group in self.database.status().values() for status in group]
-            if all(pool.size == pool.idle and not pool.waiting and not pool.mending for pool in pools):
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(self.database.status())
+from postgres_client import EXEC, MANY, ONE, READ, RETURNING, VALUE, WRITE, Client, make_query
+from sqlwright.errors import CheckViolation, InvalidValue, LockTimeout, MoreThanOneRow, QueryInvalid, StatementFailed
+from sqlwright.query import Kind, Result, SqlType, Window
 
 
 @pytest.fixture
@@ -157,7 +52,9 @@ async def test_types_come_from_the_context_and_columns_from_the_statement(shop: 
 
 async def test_a_declared_type_helps_where_the_context_says_nothing_or_something_else(client: Client) -> None:
     moment = SqlType("timestamptz", Kind.TIMESTAMPTZ)
-    query = make_query("SELECT :a AS a, :b + :b AS b, num_nonnulls(:c) AS c", a=moment, b=SqlType("int", Kind.INT4), c=moment)
+    query = make_query(
+        "SELECT :a AS a, :b + :b AS b, num_nonnulls(:c) AS c", a=moment, b=SqlType("int", Kind.INT4), c=moment
+    )
     description = await client.describe(query)
     assert {name: type.kind for name, type in description.types.items()} == {
         "a": Kind.TIMESTAMPTZ,
@@ -225,6 +122,14 @@ async def test_a_type_that_the_statement_cannot_take_is_named_with_its_line(shop
     assert "@param size date" in refused.value.diagnostic.hint  # type: ignore[union-attr]
 
 
+async def test_two_types_for_one_parameter_ask_for_a_declaration(shop: Client) -> None:
+    with pytest.raises(QueryInvalid) as refused:
+        await shop.describe(make_query("INSERT INTO shelf VALUES (:x, :x)", EXEC, WRITE))
+    hint = refused.value.diagnostic.hint  # type: ignore[union-attr]
+    assert "text versus integer" in hint
+    assert "-- @param x type" in hint
+
+
 async def test_a_statement_without_rows_must_not_promise_them(shop: Client) -> None:
     with pytest.raises(QueryInvalid) as refused:
         await shop.describe(make_query("UPDATE shelf SET size = 3", MANY, WRITE))
@@ -282,7 +187,9 @@ async def test_a_second_row_undoes_the_write(shop: Client) -> None:
         with pytest.raises(MoreThanOneRow):
             await shop.result(make_query(twice, cardinality, WRITE))
     assert await shop.value("SELECT max(size) FROM shelf") == 5
-    upsert = "INSERT INTO shelf VALUES (1, 'a'), (1, 'b') ON CONFLICT (id) DO UPDATE SET name = excluded.name RETURNING id"
+    upsert = (
+        "INSERT INTO shelf VALUES (1, 'a'), (1, 'b') ON CONFLICT (id) DO UPDATE SET name = excluded.name RETURNING id"
+    )
     with pytest.raises(StatementFailed):
         await shop.result(make_query(upsert, RETURNING, WRITE))
 
@@ -333,12 +240,16 @@ async def test_lists(shop: Client) -> None:
     assert len(await shop.rows(others, [1, 2])) == 3
     declared = make_query(some, ids=SqlType("bigint", Kind.INT8))
     assert (await shop.result(declared, [1, 3])).count == 2
-    assert await shop.rows("SELECT 1 AS a WHERE '2020-01-01'::date IN (:days)", ["infinity", "2020-01-01"]) == [{"a": 1}]
+    assert await shop.rows("SELECT 1 AS a WHERE '2020-01-01'::date IN (:days)", ["infinity", "2020-01-01"]) == [
+        {"a": 1}
+    ]
 
 
 async def test_casts_and_subscripts_after_a_parameter(client: Client) -> None:
     dates = SqlType("date", Kind.DATE, array=True)
-    query = make_query("SELECT (:d)[2] AS a, :x::int + 1 AS b FETCH FIRST :n ROWS ONLY", d=dates, n=SqlType("int", Kind.INT4))
+    query = make_query(
+        "SELECT (:d)[2] AS a, :x::int + 1 AS b FETCH FIRST :n ROWS ONLY", d=dates, n=SqlType("int", Kind.INT4)
+    )
     result = await client.result(query, ["2020-01-01", "2020-01-02"], 3, 1)
     assert json.loads(result.json) == {"a": "2020-01-02", "b": 4}
 
@@ -356,7 +267,7 @@ async def test_pages(shop: Client) -> None:
 
 @pytest.mark.parametrize(
     "order",
-    ["tie", "tie DESC NULLS LAST", "tie USING >", "2 DESC", "tie COLLATE \"C\"", "length(tie), 2"],
+    ["tie", "tie DESC NULLS LAST", "tie USING >", "2 DESC", 'tie COLLATE "C"', "length(tie), 2"],
 )
 async def test_pages_break_ties_the_same_way(client: Client, order: str) -> None:
     await client.script(
@@ -393,7 +304,7 @@ async def test_pages_of_unusual_statements(shop: Client) -> None:
 async def test_big_numbers_as_text(postgresql_url: str) -> None:
     client = Client(postgresql_url, big_numbers="string")
     await client.database.open()
-    sql = "SELECT 9007199254740993 AS a, 1.10::numeric AS b, 3::int AS c, ARRAY[1, NULL]::int8[] AS d, 'NaN'::numeric AS e"
+    sql = "SELECT 9007199254740993 AS a, 1.10 AS b, 3 AS c, ARRAY[1, NULL]::int8[] AS d, 'NaN'::numeric AS e"
     assert await client.rows(sql) == [{"a": "9007199254740993", "b": "1.10", "c": 3, "d": ["1", None], "e": "NaN"}]
     assert await client.value("SELECT count(*)") == "1"
     await client.database.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -209,3 +212,51 @@ def test_the_statement_sent_means_what_the_file_says(pieces: list[tuple[str, tup
     finally:
         connection.close()
     assert list(row) == expected
+
+
+@pytest.fixture(scope="module")
+def postgresql_row(postgresql_server: str) -> Iterator[Callable[[str, Sequence[str]], list[object]]]:
+    """Runs a statement on one open connection."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(asyncpg.connect(postgresql_server, statement_cache_size=0))
+        yield lambda sql, values: list(runner.run(connection.fetchrow(sql, *values)))
+        runner.run(connection.close())
+
+
+_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "plain": lambda text: _quoted(text, "'"),
+    "escapes": lambda text: "E" + _quoted(text.replace("\\", "\\\\"), "'"),
+    "escaped quotes": lambda text: "e'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'",
+    "continued": lambda text: "E'' -- ' :no\n '' \n '" + text.replace("\\", "\\\\").replace("'", "\\'") + "'",
+    "unicode": lambda text: "U&" + _quoted(text.replace("\\", "\\\\"), "'"),
+    "dollar": lambda text: f"$q_1${text}$q_1$",
+}
+_POSTGRESQL_NOISE = st.sampled_from(["", " ", "/* a /* ' */ :no \" $$ */", "-- ' :no $$ /*\r\n", "/*+ ' */"])
+
+
+@given(
+    st.lists(
+        st.tuples(_POSTGRESQL_NOISE, st.sampled_from(["parameter", *_SPELLINGS]), _CONTENT), min_size=1, max_size=8
+    )
+)
+@settings(max_examples=100, deadline=None)
+def test_the_statement_sent_means_what_the_file_says_on_postgresql(
+    postgresql_row: Callable[[str, Sequence[str]], list[object]], pieces: list[tuple[str, str, str]]
+) -> None:
+    columns, values = [], {}
+    for number, (noise, spelling, text) in enumerate(pieces):
+        if spelling == "parameter":
+            values[f"p{number}"] = text
+            columns.append(f"{noise}:p{number}::text{noise}")
+        else:
+            columns.append(f"{noise} {_SPELLINGS[spelling](text)}{noise}")
+    sql = f"SELECT {', '.join(columns)}, (ARRAY[1,2,3])[:lo::int:2]::text"
+    order: list[str] = []
+
+    def placeholder(slot: Slot) -> str:
+        order.append(slot.name)
+        return f"${len(order)}"
+
+    sent = render(_statement(sql, POSTGRESQL), placeholder).text
+    given_values = [values.get(name, 1) for name in order]
+    assert postgresql_row(sent, given_values) == [*(text for _, _, text in pieces), "{1,2}"]

@@ -13,7 +13,8 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -52,7 +53,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database_url: str = Field("", description="where the data is: sqlite:///path, a path, or postgresql://user@host/name")
+    database_url: str = Field(
+        "", description="where the data is: sqlite:///path, a path, or postgresql://user@host/name"
+    )
     read_urls: Names = Field((), description="read replicas: more places to read from, separated by commas")
     queries: Path = Field(Path("queries"), description="the folder of .sql files")
 
@@ -127,7 +130,7 @@ def _contradictions(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]
                 reason = str(error).removeprefix("DATABASE_URL: ")
                 yield (key,), f"{reason} ({error.hint})" if error.hint else reason
     if settings.read_urls and not settings.database_url:
-        yield ("read_urls", "database_url"), "replicas need the database that they copy"
+        yield ("read_urls",), f"replicas need the database that they copy ({variable('database_url')})"
     if len({address.dialect.name for address in addresses}) > 1:
         yield ("database_url", "read_urls"), "they must be the same kind of database"
     if any(address.in_memory for address in addresses):
@@ -250,3 +253,13 @@ INTERNAL = frozenset({SNAPSHOT_VARIABLE})
 def snapshot_path(environment: Mapping[str, str] | None = None) -> Path | None:
     value = (os.environ if environment is None else environment).get(SNAPSHOT_VARIABLE)
     return Path(value) if value else None
+
+
+@contextmanager
+def snapshot_for_children(folder: Path) -> Iterator[None]:
+    """Processes that are started meanwhile find the snapshot with `snapshot_path`."""
+    os.environ[SNAPSHOT_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[SNAPSHOT_VARIABLE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from importlib import import_module
 from types import TracebackType
 from typing import Any
@@ -13,7 +14,7 @@ from sqlwright.address import Address, parse_address
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, SessionOptions
 from sqlwright.engines.pool import Pool, PoolLimits, PoolStatus
-from sqlwright.errors import DatabaseUnavailable, SettingsError
+from sqlwright.errors import DatabaseUnavailable
 from sqlwright.query import Access
 
 ENGINES = {
@@ -41,7 +42,10 @@ class Pooled(databases.Database):
         self.skip_until = 0.0
 
     async def connect(self) -> None:
-        # Not the stock one, which logs the URL.
+        # Not the stock one, which logs the URL; and at DEBUG its logger would print every value.
+        logger = logging.getLogger("databases")
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
         if not self.is_connected:
             await self._backend.connect()
             self.is_connected = True
@@ -71,10 +75,6 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         address = parse_address(settings.database_url)
         replicas = [parse_address(url) for url in settings.read_urls]
-        if any(replica.dialect is not address.dialect for replica in replicas):
-            raise SettingsError(
-                f"SQLWRIGHT_READ_URLS: every one must be a {address.dialect.name} database, as DATABASE_URL is"
-            )
         self.engine = load_engine(address, settings)
         sizes = self.engine.pool_sizes
         writing = min(settings.writer_pool_size or sizes.writer, sizes.writer_max)

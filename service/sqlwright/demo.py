@@ -118,7 +118,7 @@ class _Shop:
         contract = await self._contracts.get(self._registry["schema"])
         try:
             await execute(self._database, make_script_plan(contract))
-        except StatementFailed as error:
+        except (QueryInvalid, StatementFailed) as error:
             raise SettingsError(
                 "database_url: the demo's tables cannot be created there",
                 hint="the demo wants a database of its own, without other tables named " + ", ".join(TABLES),

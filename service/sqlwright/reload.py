@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from watchfiles import Change, awatch
@@ -17,9 +17,12 @@ from sqlwright.sql.dialect import Dialect
 
 DEBOUNCE_MILLISECONDS = 400
 """Changes that come in a row are one reload, after at most this long."""
-LOOK_MILLISECONDS = 1000
+LOOK_MILLISECONDS = 250
 """How often the folder itself is looked at: its watch ends silently when it is deleted or replaced."""
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 0.25
+
+
+Refusal = Callable[[Query], Awaitable[Diagnostic | None]]
 
 
 def _to_stderr(text: str) -> None:
@@ -35,13 +38,15 @@ async def watch(
     *,
     printer: Callable[[str], None] = _to_stderr,
     base_url: str = "",
+    refusal: Refusal | None = None,
 ) -> None:
     """Reload `folder` whenever it changes, until `stop`. Errors are printed; only cancellation ends it early.
 
     `swap` gets every reload that changed a query or said something new about a file. `base_url` stands before the
-    paths that are printed, as in `http://127.0.0.1:8000`.
+    paths that are printed, as in `http://127.0.0.1:8000`. `refusal` asks the database what it has against a query: one
+    that it refuses is told too, and keeps its last good version.
     """
-    watcher = _Watcher(folder, dialect, current, swap, printer, base_url)
+    watcher = _Watcher(folder, dialect, current, swap, printer, base_url, refusal)
     polling = False
     while not stop.is_set():
         try:
@@ -71,7 +76,10 @@ class _Watcher:
     swap: Callable[[Reload], None]
     printer: Callable[[str], None]
     base_url: str
+    refusal: Refusal | None
     told: frozenset[Diagnostic] | None = None
+    kept: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
     missing: bool = False
 
     async def follow(self, stop: asyncio.Event, *, polling: bool) -> None:
@@ -105,17 +113,41 @@ class _Watcher:
             return  # deleted this moment, perhaps to be put back: the queries stay
         self.missing = False
         result = await asyncio.to_thread(reload, self.current(), self.folder, self.dialect)
-        found = frozenset(result.diagnostics)
-        first, told = self.told is None, self.told or frozenset()
-        self.told = found
         moved = bool(result.added or result.changed or result.removed)
-        if not moved and found == told:
-            return
-        self.swap(result)
-        if first and not moved:
-            return  # `dev` has told these diagnostics at its start
-        for line in describe(result, told, self.base_url):
-            self.printer(line)
+        told = self.told
+        if told is None:
+            # `dev` has told at its start what is wrong with files, unless that changed in the meantime.
+            told = frozenset() if moved or result.kept else frozenset(result.diagnostics)
+            result = await self._without_refused(result, [query.name for query in result.registry])
+        else:
+            again = [name for name in self.refused if name in result.registry]
+            result = await self._without_refused(result, {*result.added, *result.changed, *again})
+        found = frozenset(result.diagnostics)
+        moved = bool(result.added or result.changed or result.removed)
+        if moved or found != told or self.told is None:
+            self.swap(result)
+            for line in describe(result, told, self.kept, self.base_url):
+                self.printer(line)
+        self.told, self.kept = found, frozenset(result.kept)
+
+    async def _without_refused(self, result: Reload, names: Iterable[str]) -> Reload:
+        """What the database refuses gets a diagnostic, and its last good version back where there is one."""
+        if self.refusal is None:
+            return result
+        refused = {}
+        for name in sorted(names):
+            diagnostic = await self.refusal(result.registry[name])
+            if diagnostic is not None:
+                refused[name] = diagnostic
+        self.refused = frozenset(refused)
+        back = {name: self.current()[name] for name in result.changed if name in refused}
+        return replace(
+            result,
+            registry=Registry(back.get(query.name, query) for query in result.registry),
+            changed=tuple(name for name in result.changed if name not in back),
+            kept=tuple(sorted((*result.kept, *back))),
+            diagnostics=(*result.diagnostics, *refused.values()),
+        )
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -131,8 +163,13 @@ def _is_ours(_: Change, path: str) -> bool:
     return path.endswith(".sql") or not Path(path).suffix
 
 
-def describe(result: Reload, told: frozenset[Diagnostic], base_url: str) -> Iterable[str]:
-    """What a person is told of a reload: what is new, with the URL to call, and what is wrong with which file."""
+def describe(
+    result: Reload, told: frozenset[Diagnostic], kept: frozenset[str] = frozenset(), base_url: str = ""
+) -> Iterable[str]:
+    """What a person is told of a reload: what is new, with the URL to call, and what is wrong with which file.
+
+    `told` and `kept` are the diagnostics and the kept names of the reload before.
+    """
     for verb, names in (("added", result.added), ("changed", result.changed)):
         for name in names:
             yield f"{verb} {name}  {call_of(result.registry[name], base_url)}"
@@ -142,9 +179,14 @@ def describe(result: Reload, told: frozenset[Diagnostic], base_url: str) -> Iter
         if diagnostic not in told:
             yield str(diagnostic)
     for name in result.kept:
-        yield f"kept the last good version of {name}"
-    if any(d.severity == "error" for d in told) and not any(d.severity == "error" for d in result.diagnostics):
+        if name not in kept:
+            yield f"kept the last good version of {name}"
+    if _errors(told) and not _errors(result.diagnostics):
         yield "all files are right again"
+
+
+def _errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    return any(diagnostic.severity == "error" for diagnostic in diagnostics)
 
 
 def call_of(query: Query, base_url: str = "") -> str:

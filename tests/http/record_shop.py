@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -123,11 +123,13 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
     return body
 
 
-async def until(client: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
-    """Ask until the answer has this status."""
+async def until(
+    client: httpx.AsyncClient, path: str, status: int, holds: Callable[[httpx.Response], bool] = lambda _: True
+) -> httpx.Response:
+    """Ask until the answer has this status, and what is asked of it holds."""
     for _ in range(400):
         response = await client.get(path)
-        if response.status_code == status:
+        if response.status_code == status and holds(response):
             return response
         await asyncio.sleep(0.05)
     raise AssertionError(f"{path} still answers {response.status_code}: {response.text}")

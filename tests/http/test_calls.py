@@ -134,6 +134,12 @@ async def test_gets_that_fail(client: httpx.AsyncClient, path: str, status: int,
     assert_problem(await client.get(path), status, code)
 
 
+async def test_names_with_half_a_character(client: httpx.AsyncClient) -> None:
+    response = await client.post("/queries/artists/get", content=rb'{"artist_id": 1, "\ud800": 1}', headers=JSON)
+    assert response.status_code in (400, 422)
+    assert response.headers["content-type"] == "application/problem+json"
+
+
 async def test_a_miss_names_what_is_near(client: httpx.AsyncClient) -> None:
     assert "artists.get" in (await client.get("/queries/artists/gett")).json()["hint"]
 

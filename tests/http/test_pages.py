@@ -127,6 +127,9 @@ async def test_livez_needs_no_database(queries: Any) -> None:
         assert "nobody" not in ready.text
         body = assert_problem(await client.get("/queries/artists/all"), 503, "database_unavailable")
         assert (body["retryable"], body["outcome"]) == (True, "none")
+        # What is wrong with a request itself is said all the same.
+        broken = await client.post("/queries/artists/get", content=b"{", headers={"content-type": "application/json"})
+        assert_problem(broken, 400, "malformed_request")
         assert (await client.get("/queries")).status_code == 200
         assert (await client.get("/openapi.json")).status_code == 200
 
@@ -152,11 +155,7 @@ async def test_dev_swaps_what_is_saved(settings: Settings) -> None:
         (folder / "artists" / "fresh.sql").write_text("-- :result :value\nSELECT 42 AS answer\n")
         assert (await until(client, "/queries/artists/fresh", 200)).json() == {"value": 42}
         (folder / "artists" / "fresh.sql").write_text("-- :result :vlaue\nSELECT 43 AS answer\n")
-        for _ in range(400):
-            ready = (await client.get("/readyz")).json()
-            if ready["reload_errors"]:
-                break
-            await until(client, "/livez", 200)
+        ready = (await until(client, "/readyz", 200, lambda response: response.json()["reload_errors"])).json()
         assert "fresh.sql:1" in ready["reload_errors"][0]
         assert (await client.get("/queries/artists/fresh")).json() == {"value": 42}
         (folder / "artists" / "fresh.sql").unlink()
@@ -169,3 +168,14 @@ async def test_tables_may_come_later(database_url: str, queries: Any) -> None:
         assert_problem(await client.get("/queries/artists/all"), 503, "query_invalid")
         await run_script(database_url, SCHEMA)
         await until(client, "/queries/artists/all", 200)
+
+
+async def test_a_table_that_goes_away(client: httpx.AsyncClient, shop_url: str) -> None:
+    """The query is refused like one that never had its table, the service stays ready, and both come back."""
+    await until(client, "/readyz", 200)
+    assert (await client.get("/queries/shop/stock/albums?artist_id=1")).status_code == 200
+    await run_script(shop_url, "ALTER TABLE album RENAME TO record")
+    await until(client, "/queries/shop/stock/albums?artist_id=1", 503)
+    assert (await client.get("/readyz")).status_code == 200
+    await run_script(shop_url, "ALTER TABLE record RENAME TO album")
+    await until(client, "/queries/shop/stock/albums?artist_id=1", 200)

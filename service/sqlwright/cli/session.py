@@ -15,8 +15,8 @@ from sqlwright.config import Settings
 from sqlwright.contract import Contract, Contracts
 from sqlwright.database import Database
 from sqlwright.errors import MalformedRequest, SettingsError
-from sqlwright.parameters.json_body import parse_json
 from sqlwright.parameters import Call
+from sqlwright.parameters.json_body import parse_json
 from sqlwright.query import Cardinality, Kind, Parameter, Query
 from sqlwright.registry import Registry, reload
 from sqlwright.sql.dialect import Dialect

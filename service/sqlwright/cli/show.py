@@ -19,8 +19,8 @@ from sqlwright.config import Settings
 from sqlwright.contract import UNTYPED, Contract
 from sqlwright.database import Database
 from sqlwright.errors import DatabaseUnavailable
-from sqlwright.parameters.json_body import dump_json
 from sqlwright.parameters import compile_validator
+from sqlwright.parameters.json_body import dump_json
 from sqlwright.query import Cardinality, Query
 
 

@@ -16,7 +16,7 @@ from sqlwright.engines.postgres_describe import describe
 from sqlwright.engines.postgres_errors import translate
 from sqlwright.engines.postgres_session import PostgresLease, Session, milliseconds
 from sqlwright.engines.postgres_types import bind
-from sqlwright.errors import DatabaseError, MoreThanOneRow, SqlwrightError, StatementTimeout
+from sqlwright.errors import MoreThanOneRow, Outcome, OutcomeUnknown, SqlwrightError, StatementTimeout
 from sqlwright.query import Access, Description, Parameter, Query, Result, SqlType, Values, Window
 from sqlwright.sql.dialect import POSTGRESQL
 
@@ -78,14 +78,20 @@ class PostgresEngine(Engine):
     async def run_bulk(
         self, lease: PostgresLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
     ) -> Result:
-        async def work() -> Result:
-            session = lease.raw_connection
+        if not items:
+            return Result()
+        session = lease.raw_connection
+
+        async def work() -> int:
             await _limit_time(session, timeout_seconds)
             statement = await _prepared(session, program.sql)
-            # One round of messages and one implicit transaction: all items or none.
-            return Result(affected=len(await statement.fetchmany(items)))
+            await session.execute("BEGIN")
+            return len(await statement.fetchmany(items))
 
-        return await self._guarded(lease, Access.WRITE, timeout_seconds, work()) if items else Result()
+        # A transaction of its own, so that whatever happens before COMMIT has certainly changed nothing.
+        affected = await self._guarded(lease, Access.WRITE, timeout_seconds, work(), undone=True)
+        await self._guarded(lease, Access.WRITE, timeout_seconds, session.execute("COMMIT"))
+        return Result(affected=affected)
 
     async def run_script(self, lease: PostgresLease, program: Program, *, timeout_seconds: float | None) -> Result:
         async def work() -> Result:
@@ -98,11 +104,18 @@ class PostgresEngine(Engine):
         return await self._guarded(lease, Access.SCRIPT, timeout_seconds, work())
 
     async def _guarded(
-        self, lease: PostgresLease, access: Access, timeout_seconds: float | None, work: Awaitable[T]
+        self,
+        lease: PostgresLease,
+        access: Access,
+        timeout_seconds: float | None,
+        work: Awaitable[T],
+        *,
+        undone: bool = False,
     ) -> T:
-        """Await `work` with the driver's errors as ours, and give the connection up when the server does not answer.
+        """Await `work` with the driver's errors as ours, and stop waiting when the server does not answer.
 
-        The server itself stops what takes too long; this is for one that cannot.
+        The server itself stops a statement that takes too long; this is for one that cannot. `undone` says that an
+        open transaction will be rolled back whatever happens, so that no outcome is unknown.
         """
         limit = None if timeout_seconds is None else timeout_seconds + ANSWER_GRACE_SECONDS
         guard = asyncio.timeout(limit)
@@ -111,17 +124,15 @@ class PostgresEngine(Engine):
                 return await work
         except Exception as error:
             if guard.expired():
-                lease.broken = True
-                raise _unanswered(access) from error
+                lease.broken = not undone
+                outcome: Outcome = "none" if undone or access is Access.READ else "unknown"
+                raise StatementTimeout("the database did not answer in time", outcome=outcome) from error
             translated = translate(error, access)
+            if isinstance(translated, OutcomeUnknown) and undone:
+                translated = translate(error, Access.READ)
             if translated is None or translated is error:
                 raise
             raise translated from error
-
-
-def _unanswered(access: Access) -> DatabaseError:
-    outcome = "none" if access is Access.READ else "unknown"
-    return StatementTimeout("the database did not answer in time", outcome=outcome)  # type: ignore[arg-type]
 
 
 async def _limit_time(session: Session, timeout_seconds: float | None) -> None:

@@ -136,17 +136,19 @@ def _refusal(
     translated = translate(error, Access.READ)
     if isinstance(translated, _PASSING):
         return translated
-    message, hint = error.message or str(error), error.hint or ""
+    message, hint, name = error.message or str(error), error.hint or "", "name"
     place = _start(query)
     for number, parameter in reversed(list(enumerate(query.parameters, 1))):
         if f"${number}" in message:
-            message = message.replace(f"${number}", f":{parameter.name}")
-            place = _first_use(query, parameter.name)
+            name = parameter.name
+            message = message.replace(f"${number}", f":{name}")
+            place = _first_use(query, name)
     if casts:
         said = ", ".join(f"`@param {name} {type}`" for name, type in casts.items())
         hint = f"the header says {said}, which is not the type that the statement has there"
     elif error.sqlstate in _UNTYPED:
-        hint = hint or "say its type in the header: -- @param name type"
+        why = f"{error.detail}: " if error.detail else ""
+        hint = hint or f"{why}say its type in the header: -- @param {name} type"
     if rendered is not None and (error.position or "").isdigit():
         place = rendered.source_offset(int(error.position) - 1)
     return _invalid(query, place, message, hint)

@@ -63,7 +63,8 @@ def translate(error: BaseException, access: Access) -> SqlwrightError | None:
     """The error of a statement that was sent. `access` READ says that nothing can have been applied."""
     if isinstance(error, SqlwrightError):
         return error
-    if isinstance(error, asyncpg.PostgresError):
+    # A function may raise with the SQLSTATE of a warning, and asyncpg then raises its class for that.
+    if isinstance(error, asyncpg.PostgresError | asyncpg.exceptions.PostgresLogMessage):
         return _from_server(error, access)
     if isinstance(error, asyncpg.DataError | asyncpg.exceptions._base.DataError):
         return InvalidValue("the database cannot take one of the values", native_message=str(error))

@@ -1,40 +1,25 @@
-"""Validated values → what sqlite3 binds, and placeholders. What SQLite cannot hold exactly is refused, never bent."""
+"""Validated values → what sqlite3 binds. What SQLite cannot hold exactly is refused, never bent."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
-from sqlwright.query import Kind, Slot, SqlType
+from sqlwright.query import Kind, SqlType
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
-_MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d))?(?:\.(\d+))?)?(?:([Zz])|([+-])(\d\d):?(\d\d)?)?"
-)
-
-
-def placeholders() -> tuple[Callable[[Slot], str], list[str]]:
-    """A function that writes slots as `?n`, and the names in the order of n, which it fills."""
-    order: list[str] = []
-
-    def write(slot: Slot) -> str:
-        if slot.name not in order:
-            order.append(slot.name)
-        place = f"?{order.index(slot.name) + 1}"
-        if not slot.is_list:
-            return place
-        return f"{'NOT ' if slot.negated else ''}IN (SELECT value FROM json_each({place}))"
-
-    return write, order
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d))?(?:\.(\d+))?)?(?:([Zz])|([+-])(\d\d):?(\d\d)?)?")
 
 
 def bind(type: SqlType, value: Any) -> Any:
-    """The value as sqlite3 takes it; a list as JSON text for json_each. Raises ValueError with a message for callers."""
+    """The value as sqlite3 takes it; a list as JSON text for json_each.
+
+    Raises ValueError with a message for callers.
+    """
     if isinstance(value, list | tuple):
         return "[" + ",".join(_list_item(bind(type, item)) for item in value) + "]"
     if value is None or isinstance(value, bytes):
@@ -91,14 +76,14 @@ def _moment(text: str, *, in_utc: bool) -> str:
             utc = datetime.fromisoformat(moment).replace(tzinfo=timezone(east)).astimezone(UTC)
         except (ValueError, OverflowError):
             raise ValueError("SQLite keeps moments from year 1 to 9999 in UTC") from None
-        moment = utc.strftime("%Y-%m-%d %H:%M:%S").rjust(19, "0")
+        moment = utc.replace(tzinfo=None).isoformat(" ")
     digits = (fraction or "").rstrip("0")
-    return f"{moment}.{fraction}" if digits else moment
+    return f"{moment}.{digits}" if digits else moment
 
 
 def _list_item(value: Any) -> str:
     if isinstance(value, bytes):
-        raise ValueError("on SQLite a list cannot hold bytes")
+        raise ValueError("on SQLite a list cannot hold bytes")  # noqa: TRY004 - what `Engine.bind` promises
     if isinstance(value, float):
         if math.isinf(value):
             return "9e999" if value > 0 else "-9e999"

@@ -38,7 +38,7 @@ CAUSES: dict[int, tuple[type[DatabaseError], str]] = {
     sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: (ForeignKeyViolation, _REFERRED),
     sqlite3.SQLITE_CONSTRAINT_NOTNULL: (NotNullViolation, "a value that must be there is null"),
     sqlite3.SQLITE_CONSTRAINT_CHECK: (CheckViolation, "a value breaks a rule of the table"),
-    3091: (InvalidValue, "a value is not of its column's type"),  # SQLITE_CONSTRAINT_DATATYPE: sqlite3 has no name for it
+    3091: (InvalidValue, "a value is not of its column's type"),  # SQLITE_CONSTRAINT_DATATYPE has no name in sqlite3
     sqlite3.SQLITE_CONSTRAINT_TRIGGER: (RaisedByStatement, ""),
     sqlite3.SQLITE_CONSTRAINT: (CheckViolation, "a value breaks a rule of the table"),
     sqlite3.SQLITE_MISMATCH: (InvalidValue, "a value is not of the type that must stand there"),

@@ -28,8 +28,9 @@ class Exchange:
     """What is read of the request once, and what is known of the answer so far. Times are in seconds."""
 
     __slots__ = (
-        "access", "code", "cors_origin", "database_seconds", "encode_seconds", "error", "executing", "headers",
-        "method", "path", "query", "query_string", "request_id", "rows", "scope", "started", "status", "waited_seconds",
+        "access", "code", "complete", "cors_origin", "database_seconds", "encode_seconds", "error", "executing",
+        "headers", "method", "path", "query", "query_string", "request_id", "rows", "scope", "started", "status",
+        "waited_seconds",
     )  # fmt: skip
 
     def __init__(self, scope: Scope) -> None:
@@ -45,6 +46,8 @@ class Exchange:
         self.cors_origin: bytes | None = None
         self.query: str | None = None
         self.access: Access | None = None
+        self.complete = False
+        """The whole request has been read."""
         self.executing = False
         """The statement may have been sent."""
         self.status = 0

@@ -18,7 +18,7 @@ async def readiness(service: Service) -> Answer:
     """200 or 503, with what one wants to know when it is not what one expects."""
     refusal = await service.ask_database()
     queries = list(service.served.callable)
-    pending = service.contracts.pending(queries)
+    pending = service.pending
     invalid = service.contracts.invalid
     development = service.settings.development
     shown = sorted(name for name in invalid if name)[:_INVALID_SHOWN_MAX]

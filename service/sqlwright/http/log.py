@@ -15,7 +15,7 @@ from sqlwright.http.exchange import Exchange
 
 _PROBES = frozenset({"/livez", "/readyz"})
 _RESET, _DIM, _GREEN, _YELLOW, _RED = "\033[0m", "\033[2m", "\033[32m", "\033[33m", "\033[31m"
-_PATH_LENGTH_MAX = 300
+_LINE_LENGTH_MAX = 300
 
 
 class Log:
@@ -33,7 +33,7 @@ class Log:
         fields: dict[str, Any] = {
             "request_id": exchange.request_id,
             "method": exchange.method,
-            "path": exchange.path[:_PATH_LENGTH_MAX],
+            "path": _one_line(exchange.path),
             "query": exchange.query,
             "status": exchange.status,
             "code": exchange.code,
@@ -44,7 +44,7 @@ class Log:
         }
         cause = _cause(exchange.error) if exchange.status >= 500 else ""
         if cause:
-            fields["cause"] = cause
+            fields["cause"] = cause.encode("utf-8", "backslashreplace").decode("utf-8")
         self._write(fields, self._call_text(exchange, total_seconds, cause))
 
     def event(self, level: str, message: str) -> None:
@@ -61,7 +61,7 @@ class Log:
         if self._colours:
             colour = _GREEN if exchange.status < 400 else _YELLOW if exchange.status < 500 else _RED
             status = f"{colour}{status}{_RESET}"
-        parts = [status, f"{exchange.method:<4}", _printable(exchange.path[:_PATH_LENGTH_MAX])]
+        parts = [status, f"{exchange.method:<4}", _one_line(exchange.path)]
         if exchange.rows is not None:
             parts.append(f"{exchange.rows} row{'' if exchange.rows == 1 else 's'}")
         if exchange.code:
@@ -70,7 +70,7 @@ class Log:
         timing = f"{total_seconds * 1000:.1f} ms (queue {queue:.1f}, db {database:.1f})  {exchange.request_id}"
         parts.append(f"{_DIM}{timing}{_RESET}" if self._colours else timing)
         line = "  ".join(parts)
-        return f"{line}\n    {_printable(cause)}" if cause else line
+        return f"{line}\n    {_several_lines(cause)}" if cause else line
 
     def _write(self, fields: dict[str, Any], text: str) -> None:
         if self._text:
@@ -94,6 +94,11 @@ def _cause(error: Exception | None) -> str:
     return ""
 
 
-def _printable(text: str) -> str:
-    """A path cannot write colours or lines of its own into a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+def _one_line(text: str) -> str:
+    """What a caller sent cannot write colours or lines of its own into a log."""
+    text = text[:_LINE_LENGTH_MAX]
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _several_lines(text: str) -> str:
+    return "\n    ".join(map(_one_line, text.split("\n")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -97,7 +98,15 @@ def problem(exchange: Exchange, error: Exception, *, development: bool) -> Answe
         body["hint"] = ours.hint
     if development:
         body.update(_development(ours))
-    return Answer(status, orjson.dumps(body), [_PROBLEM_JSON, *_headers(ours, status)])
+    return Answer(status, _dump(body), [_PROBLEM_JSON, *_headers(ours, status)])
+
+
+def _dump(body: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        # A name that the caller sent has half a character (a lone surrogate): JSON can only escape it.
+        return json.dumps(body).encode("ascii")
 
 
 def _translate(error: Exception) -> SqlwrightError:

@@ -13,7 +13,6 @@ from sqlwright.errors import (
     InvalidParameters,
     MethodNotAllowed,
     ParameterFault,
-    QueryInvalid,
     SqlwrightError,
     StatementFailed,
     UnknownQuery,
@@ -45,32 +44,40 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
     check_accept(exchange.every(b"accept"))
     try:
         async with asyncio.timeout(_deadline_seconds(query, service.settings)) as deadline:
+            content = await _read(service.settings, query, exchange, receive)
+            exchange.complete = True
             contract = service.contracts.ready(query) or await service.contracts.get(query)
-            plan = await _plan(service.settings, contract, exchange, receive)
+            plan = _plan(service.settings, contract, exchange, content)
             exchange.executing = True
             result = await execute(service.database, plan)
     except TimeoutError:
         if not deadline.expired():
             raise
         raise _out_of_time(exchange) from None
-    except (QueryInvalid, StatementFailed):
-        # The schema may have changed under us: look again before the next call.
-        service.describe_again(query)
+    except StatementFailed:
+        service.doubt(query)
         raise
     return respond(exchange, plan, result)
 
 
-async def _plan(settings: Settings, contract: Contract, exchange: Exchange, receive: Receive) -> Plan:
-    """Read and validate what was sent, and decide what will run. No connection is taken here."""
+async def _read(settings: Settings, query: Query, exchange: Exchange, receive: Receive) -> object:
+    """The JSON of the body, no parameters where there is none."""
     if exchange.method != "POST":
-        return make_plan(contract, contract.validator.from_query_string(exchange.query_string))
-    bulk = contract.query.cardinality is Cardinality.BULK
+        return None
+    bulk = query.cardinality is Cardinality.BULK
     body = await read_body(exchange, receive, settings.bulk_body_bytes_max if bulk else settings.body_bytes_max)
-    content = parse_json(body, settings.json_depth_max) if body else {}
-    if bulk:
+    return parse_json(body, settings.json_depth_max) if body else {}
+
+
+def _plan(settings: Settings, contract: Contract, exchange: Exchange, content: object) -> Plan:
+    """Validate what was sent and decide what will run. No connection is taken here."""
+    validator = contract.validator
+    if exchange.method != "POST":
+        return make_plan(contract, validator.from_query_string(exchange.query_string))
+    if contract.query.cardinality is Cardinality.BULK:
         _refuse_query_string(exchange.query_string)
-        return make_bulk_plan(contract, contract.validator.bulk(content, settings.bulk_items_max))
-    return make_plan(contract, contract.validator.from_json(content, exchange.query_string))
+        return make_bulk_plan(contract, validator.bulk(content, settings.bulk_items_max))
+    return make_plan(contract, validator.from_json(content, exchange.query_string))
 
 
 def _refuse_query_string(raw: bytes) -> None:
@@ -125,7 +132,7 @@ def _deadline_seconds(query: Query, settings: Settings) -> float:
 
 
 def _out_of_time(exchange: Exchange) -> SqlwrightError:
-    if not exchange.executing and exchange.method == "POST":
+    if not exchange.complete:
         return BodyTooSlow("the request did not become complete in time")
     if exchange.executing and exchange.access is not Access.READ:
         return DeadlineExceeded("the call took too long; it may or may not have been applied", outcome="unknown")

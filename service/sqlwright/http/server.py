@@ -7,7 +7,6 @@ snapshot stays and its workers with it. SIGTERM and Ctrl-C let running calls fin
 from __future__ import annotations
 
 import math
-import os
 import sys
 import tempfile
 import threading
@@ -21,7 +20,7 @@ from granian.log import LogLevels
 
 import sqlwright.http.app  # noqa: F401 - workers are forked from this process and find it imported
 from sqlwright.address import parse_address
-from sqlwright.config import SNAPSHOT_VARIABLE, Settings
+from sqlwright.config import Settings, snapshot_for_children
 from sqlwright.errors import LoadError
 from sqlwright.http.listening import choose_address, reachable_url, wait_until_listening
 from sqlwright.http.log import Log
@@ -40,21 +39,20 @@ _LOGGING = {
 def serve(settings: Settings, registry: Registry) -> int:
     """Serve until a stop signal; the exit code. Raises `SettingsError` when it cannot listen where it should."""
     address, port = choose_address(settings)
-    with tempfile.TemporaryDirectory(prefix="sqlwright-") as name:  # only its owner can enter it
+    # Only its owner can enter this folder.
+    with tempfile.TemporaryDirectory(prefix="sqlwright-") as name, snapshot_for_children(Path(name)):
         folder = Path(name)
         write_settings(folder, settings.model_copy(update={"port": port}))
         write_queries(folder, registry)
-        os.environ[SNAPSHOT_VARIABLE] = name
         log = Log(settings)
 
         def announce() -> None:
             if wait_until_listening(address, port):
-                log.event("info", f"serving {len(registry)} queries at {reachable_url(address, port)}")
+                count = len(registry)
+                queries = "query" if count == 1 else "queries"
+                log.event("info", f"serving {count} {queries} at {reachable_url(address, port)}")
 
-        try:
-            return _run(settings, address, port, announce, lambda: _compile(settings, folder, log))
-        finally:
-            del os.environ[SNAPSHOT_VARIABLE]
+        return _run(settings, address, port, announce, lambda: _compile(settings, folder, log))
 
 
 def _compile(settings: Settings, folder: Path, log: Log) -> bool:
@@ -95,6 +93,7 @@ def _run(settings: Settings, address: str, port: int, announce: Callable[[], Non
     )
     server.announce = announce
     server.compile = compile
+    server.watched = settings.reload
     try:
         server.serve()
     except SystemExit as stop:
@@ -110,6 +109,7 @@ def _server_class() -> Any:
     class Server(base):  # type: ignore[misc]  # the base is chosen at run time by granian
         announce: Callable[[], None]
         compile: Callable[[], bool]
+        watched: bool
 
         def _spawn_workers(self, *arguments: Any) -> None:
             super()._spawn_workers(*arguments)
@@ -118,7 +118,9 @@ def _server_class() -> Any:
         def _reload(self, *arguments: Any) -> None:
             self.reload_signal = False
             self.main_loop_interrupt.clear()
-            if self.interrupt_signal:  # a stop that came just before the line above
+            if self.watched:  # saving is what reloads; the hangup is a terminal that was closed
+                self.interrupt_signal = True
+            if self.interrupt_signal:  # or a stop that came just before the event was cleared
                 self.main_loop_interrupt.set()
             elif self.compile():
                 super()._reload(*arguments)

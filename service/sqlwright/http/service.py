@@ -34,6 +34,8 @@ from sqlwright.reload import watch
 QUERIES_PATH = "/queries"
 BACKOFF_SECONDS = (0.2, 5.0)
 """First and longest pause before the database is asked again."""
+DESCRIBED_AGAIN_SECONDS = 1.0
+"""How often at most a query is described again because its statement failed."""
 ANSWER_KEPT_SECONDS = 0.5
 """How long the database's last answer to a readiness probe is believed."""
 
@@ -91,6 +93,8 @@ class Service:
         self.log = Log(settings)
         self.snapshot = snapshot
         self.reload_errors: tuple[Diagnostic, ...] = ()
+        self._described: dict[str, Query] = {}
+        self._doubted: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,14 +133,29 @@ class Service:
         """Serve another registry from now on. Calls that have begun finish with the old one."""
         self.served = Served.of(fresh.registry)
         self.contracts.keep_only(fresh.registry)
+        for kept in (self._described, self._doubted):
+            for name in [name for name in kept if name not in fresh.registry]:
+                del kept[name]
         self.reload_errors = tuple(diagnostic for diagnostic in fresh.diagnostics if diagnostic.severity == "error")
         self._wake.set()
 
     # --- what the database says -------------------------------------------------------------------------------
 
-    def describe_again(self, query: Query) -> None:
-        self.contracts.forget(query)
-        self._wake.set()
+    @property
+    def pending(self) -> int:
+        """Queries that have not been described since they were loaded.
+
+        One that is only described again, because a call of it failed, does not make the service unready.
+        """
+        return sum(1 for query in self.served.callable if self._described.get(query.name) is not query)
+
+    def doubt(self, query: Query) -> None:
+        """The database refused a statement it had described: perhaps the schema is another one now."""
+        now = time.monotonic()
+        if now - self._doubted.get(query.name, float("-inf")) >= DESCRIBED_AGAIN_SECONDS:
+            self._doubted[query.name] = now
+            self.contracts.forget(query)
+            self._wake.set()
 
     async def _describe_forever(self) -> None:
         """Describe everything; again with growing pauses while the database is away or refuses something."""
@@ -158,9 +177,11 @@ class Service:
         for query in list(self.served.callable):
             try:
                 await self.contracts.get(query)
+                self._described[query.name] = query
             except (DatabaseUnavailable, AcquireTimeout, TooManyWaiting):
                 return False  # the others would say the same
             except QueryInvalid:
+                self._described[query.name] = query
                 complete = False
             except Exception as error:
                 complete = False

@@ -69,8 +69,9 @@ def without_outer_comments(tokens: Sequence[Token]) -> list[Token]:
 
 def begins_line(text: str, offset: int) -> bool:
     """Only blanks stand before `offset` on its line."""
-    line_start = text.rfind("\n", 0, offset) + 1
-    return not text[line_start:offset].strip()
+    while offset and text[offset - 1] in " \t\r\f\v":
+        offset -= 1
+    return offset == 0 or text[offset - 1] == "\n"
 
 
 def split(text: str, tokens: Sequence[Token]) -> list[Block]:
@@ -122,11 +123,10 @@ class _Body:
         self.previous = token.value
         if self.creates is None:
             self._decide(word)
-        elif not self.depth:
-            if word == "begin":
-                self.depth, self.opened_at = 1, token.start
-        else:
+        elif self.depth or self.after_end:
             self._inside(word)
+        elif word == "begin":
+            self.depth, self.opened_at = 1, token.start
 
     def _decide(self, word: str) -> None:
         self.words += 1

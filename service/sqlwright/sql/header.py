@@ -28,6 +28,7 @@ WORDS = {
     "script": Cardinality.SCRIPT,
 }  # fmt: skip
 
+_SPELLED = [word for word in WORDS if word.isalpha()]
 _HEADER = re.compile(r"--[ \t]*+(?:name[ \t]*+:|:name(?![\w-]))[ \t]*+")
 _RESULT = re.compile(r"--[ \t]*+:result(?![\w-])[ \t]*+:?[ \t]*+")
 _LONE_WORD = re.compile(r"--[ \t]*+:([\w?*]++)[ \t]*+$")
@@ -92,7 +93,8 @@ def parse_header(comment: str, offset: int, report: Report) -> Header | None:
     listed = _LISTED.match(comment, position)
     names: tuple[tuple[str, int], ...] | None = None
     if listed:
-        names = tuple((item.group(), offset + item.start()) for item in _LIST_ITEM.finditer(comment, *listed.span(1)))
+        items = _LIST_ITEM.finditer(comment, *listed.span(1))
+        names = tuple((item.group().replace("-", "_"), offset + item.start()) for item in items)
         position = listed.end()
     rest = comment[position:].strip()
     rest_at = offset + comment.index(rest, position) if rest else offset
@@ -107,13 +109,15 @@ def parse_header(comment: str, offset: int, report: Report) -> Header | None:
 
 def _not_understood(rest: str, offset: int, report: Report) -> None:
     first = rest.split(maxsplit=1)[0]
-    if first in SIGILS or first.removeprefix(":") in WORDS:
+    if rest in WORDS:
+        report.error("header", offset, f"{rest!r} needs a colon before it", f"write `:{rest}`", len(rest))
+    elif first in SIGILS or (first[0] == ":" and first[1:] in WORDS):
         after = rest[len(first) :].strip()
         offset += rest.index(after, len(first))
         hint = "a comment goes on the next line; a query has one result word"
         report.error("header", offset, f"nothing can follow {first} in a header, but {after!r} does", hint, len(after))
     elif first.startswith(":"):
-        hint = near(first[1:], WORDS, ":") or _WORD_LIST
+        hint = near(first[1:], _SPELLED, ":") or _WORD_LIST
         report.error("header", offset, f"unknown result word {first}", hint, len(first))
     elif first.startswith("("):
         report.error("header", offset, "the parameter list is never closed", "add the closing )", len(rest))
@@ -144,6 +148,6 @@ def parse_result_line(comment: str, offset: int, report: Report) -> tuple[bool, 
     if not word:
         report.error("result", offset, "`-- :result` says no word", _WORD_LIST, len(comment))
     else:
-        hint = near(word, WORDS, ":") or _WORD_LIST
+        hint = near(word, _SPELLED, ":") or _WORD_LIST
         report.error("result", offset + match.end(), f"unknown result word :{word}", hint, len(word))
     return True, None

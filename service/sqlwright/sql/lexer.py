@@ -67,6 +67,7 @@ _NUMBER = re.compile(r"0[xXoObB][0-9a-fA-F_]++|(?:\d[\d_]*+(?:\.(?!\.)[\d_]*+)?|
 _NAME = re.compile(r"[^\W\d]\w*+")
 _LINE_REST = re.compile(r"[^\n]*+")
 _OURS_WITHOUT_BLANK = re.compile(r"--(?:name[ \t]*+:|:name[ \t]|:result[ \t]|@[a-z])")
+SWALLOWED_HEADER = re.compile(r"\n[ \t]*+--[ \t]*+(?:name[ \t]*+:|:name[ \t])")
 _DOLLAR_TAG = re.compile(r"\$(?:[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*+)?\$")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _NATIVE = {"?": re.compile(r"\?\d*+"), "$": re.compile(r"\$\w++"), "@": re.compile(r"@[^\W\d]\w*+")}
@@ -183,6 +184,8 @@ class _Scanner:
 
     def _continues_escapes(self) -> bool:
         """PostgreSQL: strings with a newline between them are one; only line comments may stand there too."""
+        if self.previous is None or self.previous.end != self.escapes_continue_from:
+            return False
         since = [token for token in self.tokens[-8:] if token.start >= self.escapes_continue_from]
         blank = self.text[self.escapes_continue_from : self.position]
         return "\n" in blank and all(token.kind is COMMENT for token in since)
@@ -225,7 +228,8 @@ class _Scanner:
         while depth:
             edge = _COMMENT_EDGE.search(text, position)
             if edge is None:
-                if self.dialect.open_comment_at_end:
+                # SQLite accepts it, but a query that disappears in it was not meant to.
+                if self.dialect.open_comment_at_end and not SWALLOWED_HEADER.search(text, position):
                     return self._add(BLOCK_COMMENT, len(text))
                 return self._never_closed("comment", "add the closing */")
             position = edge.end()

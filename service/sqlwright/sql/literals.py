@@ -7,16 +7,21 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, time
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from uuid import UUID
+
+from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from sqlwright.query import Kind, Literal, Parameter
 
 _RANGES = {Kind.INT2: 16, Kind.INT4: 32, Kind.INT8: 64}
 _NUMBERS = frozenset([*_RANGES, Kind.NUMERIC, Kind.FLOAT4, Kind.FLOAT8])
-_WITHOUT_TEXT_RULES = _NUMBERS | {Kind.BOOL}
-_WITHOUT_MINIMUM = frozenset(Kind) - _NUMBERS - {Kind.ANY, Kind.OTHER}
+_TEXTS = frozenset([Kind.TEXT, Kind.OTHER, Kind.ANY])
+_WITHOUT_MINIMUM = frozenset([Kind.TEXT, Kind.BOOL, Kind.BYTES, Kind.UUID, Kind.JSON])
+_DECIMAL = re.compile(r"[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,9})?|nan|inf(?:inity)?)", re.IGNORECASE)
+_ISO_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?![^T ])")
+_CLOCK = re.compile(r"(\d\d):([0-5]\d)")
 
 
 def _integer(kind: Kind) -> Callable[[str], object]:
@@ -34,16 +39,30 @@ def _boolean(text: str) -> None:
         raise ValueError(text)
 
 
-def _moment(parse: Callable[[str], object]) -> Callable[[str], object]:
-    """Infinity is a date to PostgreSQL."""
-    return lambda text: text.lower() in ("infinity", "-infinity") or parse(text)
+def _decimal(text: str) -> None:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(text)
+
+
+def _day(text: str) -> None:
+    """What surely is no date; years before 1 and after 9999 are the database's affair."""
+    match = _ISO_DATE.match(text)
+    if match and not text.endswith("BC"):
+        date(*map(int, match.groups()))
+    elif not any(c.isdigit() for c in text) and text.lower() not in ("infinity", "-infinity"):
+        raise ValueError(text)
+
+
+def _clock(text: str) -> None:
+    match = _CLOCK.match(text)
+    if not match or int(match.group(1)) > 24:
+        raise ValueError(text)
 
 
 _CHECKS: dict[Kind, Callable[[str], object]] = {
     **{kind: _integer(kind) for kind in _RANGES},
-    Kind.NUMERIC: Decimal, Kind.FLOAT4: Decimal, Kind.FLOAT8: Decimal, Kind.BOOL: _boolean,
-    Kind.DATE: _moment(date.fromisoformat), Kind.TIMESTAMP: _moment(datetime.fromisoformat),
-    Kind.TIMESTAMPTZ: _moment(datetime.fromisoformat), Kind.TIME: time.fromisoformat, Kind.TIMETZ: time.fromisoformat,
+    Kind.NUMERIC: _decimal, Kind.FLOAT4: _decimal, Kind.FLOAT8: _decimal, Kind.BOOL: _boolean,
+    Kind.DATE: _day, Kind.TIMESTAMP: _day, Kind.TIMESTAMPTZ: _day, Kind.TIME: _clock, Kind.TIMETZ: _clock,
     Kind.UUID: UUID, Kind.JSON: json.loads, Kind.BYTES: lambda text: base64.b64decode(text, validate=True),
 }  # fmt: skip
 
@@ -76,9 +95,7 @@ def check_rules(parameter: Parameter) -> Iterator[tuple[str, str]]:
         if not parameter.nullable:
             yield f"null is no {sql_type}", f"write `{sql_type}? = null` where null is allowed"
         return
-    if sql_type is not None and sql_type.array:
-        yield "a list has no default but null", f"write `{sql_type}? = null`, or leave the default out"
-    elif not _fits(default, kind):
+    if not _fits(default, kind):
         yield f"the default {_written(default)} is no {sql_type}", "mend the default or the type"
     else:
         yield from _check_default(parameter, default, kind)
@@ -91,17 +108,23 @@ def _check_bounds(parameter: Parameter) -> Iterator[tuple[str, str]]:
             f"`min` and `max` are for numbers, and {parameter.name} is {parameter.type}",
             "use `len 1..20` or `pattern '…'`",
         )
-    if (rules.length_max is not None or rules.pattern is not None) and kind in _WITHOUT_TEXT_RULES:
+    has_length = rules.length_max is not None and kind is not Kind.BYTES
+    if (has_length or rules.pattern is not None) and kind not in _TEXTS:
         yield f"`len` and `pattern` are for text, and {parameter.name} is {parameter.type}", "use `min 1 max 20`"
-    if rules.minimum is not None and rules.maximum is not None and Decimal(rules.minimum) > Decimal(rules.maximum):
+    minimum, maximum = rules.minimum or "", rules.maximum or ""
+    for bound in filter(None, (minimum, maximum)):
+        if not _fits(Literal(bound), Kind.NUMERIC if kind in _NUMBERS else kind):
+            yield f"the bound {bound} is no {parameter.type}", "mend the bound or the type"
+    if _is_number(minimum) and _is_number(maximum) and Decimal(minimum) > Decimal(maximum):
         yield f"min {rules.minimum} is more than max {rules.maximum}", "no value can hold both"
     if rules.length_min is not None and rules.length_max is not None and rules.length_min > rules.length_max:
         yield f"len {rules.length_min}..{rules.length_max} holds for no text", "write the smaller length first"
     if rules.pattern is not None:
         try:
-            re.compile(rules.pattern)
-        except (re.error, RecursionError, OverflowError) as error:
-            yield f"the pattern is no regular expression: {error}", "Python's syntax of regular expressions holds"
+            _expression(rules.pattern)
+        except SchemaError as error:
+            reason = str(error).splitlines()[-1].removeprefix("error: ").strip()
+            yield f"the pattern is no regular expression: {reason}", "the syntax is Rust's, without look-around"
 
 
 def _check_default(parameter: Parameter, default: Literal, kind: Kind) -> Iterator[tuple[str, str]]:
@@ -131,9 +154,15 @@ def _is_number(text: str) -> bool:
 
 def _matches(pattern: str, text: str) -> bool:
     try:
-        return re.fullmatch(pattern, text) is not None
-    except (re.error, RecursionError, OverflowError):
+        _expression(pattern)  # alone first: `a)|(b` would close the group put around it
+        return _expression(rf"\A(?:{pattern})\z").isinstance_python(text)
+    except SchemaError:
         return True  # the pattern itself is reported
+
+
+def _expression(pattern: str) -> SchemaValidator:
+    """The engine that values are checked with: it takes linear time whatever comes."""
+    return SchemaValidator(core_schema.str_schema(pattern=pattern, regex_engine="rust-regex"))
 
 
 def _written(literal: Literal) -> str:

@@ -21,6 +21,7 @@ _STRING = re.compile(r"'((?:[^']|'')*+)'")
 _BAREWORD = re.compile(r"[\w.:+][\w.:+-]*+")
 _NEGATIVE = re.compile(r"-[\w.][\w.:+-]*+")
 _LENGTHS = re.compile(r"(\d++)[ \t]*+\.\.[ \t]*+(\d++)")
+_MOMENTS = frozenset([Kind.DATE, Kind.TIME, Kind.TIMETZ, Kind.TIMESTAMP, Kind.TIMESTAMPTZ])
 _DESCRIPTION = re.compile(r"-(?:[ \t]|$)")
 _RULE_WORDS = ("in", "min", "max", "len", "pattern")
 _TYPES_OF_SEVERAL_WORDS = frozenset(
@@ -62,7 +63,7 @@ class _Reader:
         default, default_at = self._optional_and_default(name, sql_type)
         if default is not None and default.is_null and sql_type is None:
             nullable = True
-        rules = self._rules()
+        rules = self._rules(sql_type)
         doc = self._description()
         parameter = Parameter(
             name.replace("-", "_"), sql_type, nullable, default, rules, doc, offset=self.offset + name_at
@@ -184,7 +185,7 @@ class _Reader:
         assert text is not None
         return Literal(text)
 
-    def _rules(self) -> Rules:
+    def _rules(self, sql_type: SqlType | None) -> Rules:
         rules = Rules()
         seen: set[str] = set()
         while (word := self._word().lower()) in _RULE_WORDS:
@@ -192,10 +193,10 @@ class _Reader:
                 self._stop(f"the rule {word!r} stands here twice", "keep one of the two", len(word))
             seen.add(word)
             self.position += len(word)
-            rules = self._rule(word, rules)
+            rules = self._rule(word, rules, sql_type)
         return rules
 
-    def _rule(self, word: str, rules: Rules) -> Rules:
+    def _rule(self, word: str, rules: Rules, sql_type: SqlType | None) -> Rules:
         if word == "in":
             return replace(rules, allowed=self._choices())
         if word == "len":
@@ -210,6 +211,8 @@ class _Reader:
                 self._stop("`pattern` needs a regular expression in quotes", "write `pattern '[A-Z]{2}'`")
             return replace(rules, pattern=self._literal("a pattern").text)
         number = self._take(_NUMBER)
+        if number is None and sql_type is not None and sql_type.kind in _MOMENTS:
+            number = self._literal("a bound").text
         if number is None:
             self._stop(f"`{word}` needs a number", f"write `{word} 1`")
         return replace(rules, minimum=number) if word == "min" else replace(rules, maximum=number)

@@ -13,7 +13,7 @@ from sqlwright.sql.blocks import Block, split
 from sqlwright.sql.dialect import Dialect
 from sqlwright.sql.directives import Directives, read_block, refuse
 from sqlwright.sql.header import Header, parse_header
-from sqlwright.sql.lexer import BLOCK_COMMENT, COMMENT, PARAMETER, Lexed, Token, lex
+from sqlwright.sql.lexer import BLOCK_COMMENT, COMMENT, PARAMETER, SWALLOWED_HEADER, Lexed, Token, lex
 from sqlwright.sql.misplaced import check_comments, check_spans
 from sqlwright.sql.report import Report, near
 from sqlwright.sql.result_rules import ResultRules
@@ -111,6 +111,8 @@ class _FileReader:
         parameters = _parameters(statement, tokens, directives, report)
         _check_listed(header, tokens, report)
         self._check_later(directives, statement, tokens, report)
+        if any(diagnostic.code in ("header", "result") for diagnostic in report.diagnostics):
+            return None  # what it should give is not known
         rules = ResultRules(directives, statement, structure, block.offset, report)
         cardinality, access = rules.settle(self.dialect, has_header=header is not None)
         if access is Access.SCRIPT and parameters:
@@ -234,10 +236,9 @@ def _earlier_quote(source: SourceFile, tokens: Sequence[Token]) -> str:
     """A forgotten closing quote shows late: an earlier quoted token then runs over a header line."""
     for token in tokens:
         if token.end - token.start > 8 and token.kind not in (COMMENT, BLOCK_COMMENT):
-            inside = source.text[token.start : token.end]
-            at = inside.find("\n-- name")
-            if at >= 0:
-                begin, swallowed = source.locate(token.start)[0], source.locate(token.start + at + 1)[0]
+            header = SWALLOWED_HEADER.search(source.text, token.start, token.end)
+            if header is not None:
+                begin, swallowed = source.locate(token.start)[0], source.locate(header.start() + 1)[0]
                 return (
                     f"the quote that opens on line {begin} swallows the header on line {swallowed}: is its end missing?"
                 )

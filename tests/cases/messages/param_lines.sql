@@ -17,7 +17,12 @@
 -- @param p text in (New York, Paris)
 -- @param q text len 5
 -- @param r text =
--- @param s int[] = 5
+-- @param s int[] = five
 -- @param t text min 1 min 2
 -- @param u int indefinite
-SELECT :a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l, :m, :n, :o, :p, :q, :r, :s, :t, :u;
+-- @param v date = tomorrow
+-- @param w time = 25:00
+-- @param x numeric = 1_000
+-- @param y uuid = 'abc'
+-- @param z text = abc pattern '[0-9]+'
+SELECT :v, :w, :x, :y, :z, :a, :b, :c, :d, :e, :f, :g, :h, :i, :j, :k, :l, :m, :n, :o, :p, :q, :r, :s, :t, :u;

@@ -1,0 +1,80 @@
+"""What SQLite says about a statement without running it: that it compiles, its columns, its parameters' types."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+
+from sqlwright.engines.sqlite_catalogue import Catalogue
+from sqlwright.engines.sqlite_columns import result_columns
+from sqlwright.engines.sqlite_compile import OBJECTS, SQLiteDescription, SQLiteProgram, compile_query, slots
+from sqlwright.engines.sqlite_invalid import invalid, is_about_statement, refusal
+from sqlwright.engines.sqlite_parameters import parameter_types
+from sqlwright.engines.sqlite_scope import Scope
+from sqlwright.engines.sqlite_session import Hop
+from sqlwright.engines.sqlite_words import words_of
+from sqlwright.query import Cardinality, Column, Query, Text
+from sqlwright.sql.statement import Rendered, render
+
+_NOT_COMPILED = frozenset({"pragma", "explain"})
+"""A PRAGMA acts while it is compiled; EXPLAIN cannot explain itself."""
+_GIVES_ROWS = OBJECTS | {Cardinality.VALUE}
+
+
+def describe(raw: sqlite3.Connection, hop: Hop, query: Query) -> SQLiteDescription:
+    """Raises `QueryInvalid` with a diagnostic in the query's file, or the driver's error for a passing trouble."""
+    if query.statement.verb in _NOT_COMPILED:
+        return SQLiteDescription({}, windows=False)
+    rendered = render(query.statement, slots(query))
+    catalogue = Catalogue(raw)
+    _compile(raw, hop, catalogue, query, rendered)
+    scope = Scope(words_of(query.statement), catalogue)
+    columns = result_columns(raw, query.statement, scope)
+    _check_columns(query, columns)
+    description = SQLiteDescription(parameter_types(query, scope), columns)
+    if not query.is_paged or query.statement.has_limit:
+        return description
+    has_order = query.statement.has_order_by
+    for windows, breaks_ties in [(True, True)] * has_order + [(True, False), (False, False)]:
+        candidate = SQLiteDescription(description.types, columns, windows, breaks_ties)
+        program = compile_query(query, candidate, big_numbers_as_text=False)
+        if not windows or _compiles(raw, hop, program):
+            return candidate
+    return description
+
+
+def _compile(raw: sqlite3.Connection, hop: Hop, catalogue: Catalogue, query: Query, rendered: Rendered) -> None:
+    values = [None] * len(query.parameters)
+    try:
+        hop.patiently(raw.execute, f"EXPLAIN {rendered.text}", values).close()
+    except sqlite3.Error as error:
+        if is_about_statement(error):
+            raise refusal(raw, catalogue, query, rendered, error) from error
+        raise
+
+
+def _compiles(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram) -> bool:
+    values = [None] * (len(program.order) + 2)
+    try:
+        hop.patiently(raw.execute, f"EXPLAIN {program.windowed}", values).close()
+    except sqlite3.Error as error:
+        if is_about_statement(error):
+            return False
+        raise
+    return True
+
+
+def _check_columns(query: Query, columns: tuple[Column, ...]) -> None:
+    statement = query.statement
+    if query.cardinality in _GIVES_ROWS and statement.verb not in ("select", "values") and not statement.has_returning:
+        hint = "add RETURNING, or end the name with ! for a statement that only tells how many rows it changed"
+        raise invalid(query, _start(query), "the statement gives no rows", hint)
+    twice = [name for name, count in Counter(column.name for column in columns).items() if count > 1]
+    if query.cardinality in OBJECTS and twice:
+        message = f"two columns are called {', '.join(twice)}"
+        raise invalid(query, _start(query), message, "give each its own name with AS")
+
+
+def _start(query: Query) -> int:
+    first = next((part for part in query.statement.parts if isinstance(part, Text)), None)
+    return first.offset if first is not None else query.offset

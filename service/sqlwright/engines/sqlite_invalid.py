@@ -1,0 +1,116 @@
+"""SQLite's refusal of a statement as a diagnostic that points at the word it is about.
+
+SQLite gives no position, but it names what it stumbled over.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+
+from sqlwright.engines.sqlite_catalogue import Catalogue
+from sqlwright.engines.sqlite_errors import code_of, translate
+from sqlwright.engines.sqlite_words import Word, lexed
+from sqlwright.errors import Diagnostic, QueryInvalid, StatementFailed
+from sqlwright.query import Access, Query
+from sqlwright.sql.report import near
+from sqlwright.sql.statement import Rendered
+
+CODE = "query_invalid"
+_NAMED = (
+    re.compile(r"no such (?P<what>table|column|function|collation sequence|module|index|window): (?P<name>.+)"),
+    re.compile(r"table (?P<table>.+) has no (?P<what>column) named (?P<name>.+)"),
+    re.compile(r"ambiguous (?P<what>column) name: (?P<name>.+)"),
+    re.compile(r"wrong number of arguments to (?P<what>function) (?P<name>.+)\(\)"),
+    re.compile(r"misuse of (?:aggregate|window)?:? ?(?P<what>function)? ?(?P<name>\w+)\(\)"),
+    re.compile(r"unknown (?P<what>database) (?P<name>.+)"),
+    re.compile(r"(?P<what>table) (?P<name>\S+) (?:has \d+ columns|may not be modified|already exists)"),
+    re.compile(r"cannot modify (?P<name>\S+) because it is a (?P<what>view)"),
+)
+_NEAR = re.compile(r'near "(?P<name>.+)": syntax error', re.DOTALL)
+_STATEMENT_CODES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_RANGE)
+
+
+def is_about_statement(error: sqlite3.Error) -> bool:
+    """The statement itself is wrong, not a value, a lock or the disk."""
+    return code_of(error) & 0xFF in _STATEMENT_CODES and isinstance(translate(error, Access.WRITE), StatementFailed)
+
+
+def refusal(
+    raw: sqlite3.Connection,
+    catalogue: Catalogue,
+    query: Query,
+    rendered: Rendered,
+    error: sqlite3.Error,
+    *,
+    start: int = 0,
+    end: int | None = None,
+) -> QueryInvalid:
+    """`start` and `end` bound the statement inside the text sent, where that has several."""
+    sent = rendered.text[start:end]
+    words = lexed(sent)
+    message = str(error)
+    first, last, hint = _place(raw, catalogue, sent, words, message)
+    begins = rendered.source_offset(start + (words[first].start if words else 0))
+    ends = rendered.source_offset(start + (words[last].end - 1 if words else 0)) + 1
+    return invalid(query, begins, message, hint, length=max(1, ends - begins))
+
+
+def invalid(query: Query, offset: int, message: str, hint: str = "", *, length: int = 1) -> QueryInvalid:
+    """`QueryInvalid` at a place in the query's file."""
+    found: Diagnostic = query.source.diagnostic(CODE, offset, message, hint, length=length)
+    return QueryInvalid("the database refuses the statement of this query", found)
+
+
+def _place(
+    raw: sqlite3.Connection, catalogue: Catalogue, sent: str, words: Sequence[Word], message: str
+) -> tuple[int, int, str]:
+    """First and last index of the words meant, and a hint."""
+    if syntax := _NEAR.fullmatch(message):
+        index = _stumbled(raw, sent, words, syntax["name"])
+        return index, index, ""
+    if message == "incomplete input" and words:
+        return len(words) - 1, len(words) - 1, "something is missing after this"
+    for pattern in _NAMED:
+        if found := pattern.match(message):
+            parts = found["name"].lower().split(".")
+            index = _sequence(words, parts)
+            hint = _near_name(catalogue, words, found["what"], parts, found.groupdict().get("table"))
+            if index is not None:
+                return index, index + 2 * (len(parts) - 1), hint
+            return 0, 0, hint
+    return 0, 0, ""
+
+
+def _sequence(words: Sequence[Word], parts: Sequence[str]) -> int | None:
+    """Where the name `a.b` stands; a name alone also where it is qualified."""
+    length = 2 * len(parts) - 1
+    for index in range(len(words) - length + 1):
+        if [word.text for word in words[index : index + length : 2]] == list(parts) and all(
+            word.text == "." for word in words[index + 1 : index + length : 2]
+        ):
+            return index
+    return None
+
+
+def _stumbled(raw: sqlite3.Connection, sent: str, words: Sequence[Word], name: str) -> int:
+    """Of all the words like `name`, the first up to which the text is already wrong."""
+    found = [index for index, word in enumerate(words) if sent[word.start : word.end].startswith(name)]
+    for index in found[:-1]:
+        try:
+            raw.execute(f"EXPLAIN {sent[: words[index].end]}").close()
+        except sqlite3.Error as error:
+            if _NEAR.fullmatch(str(error)):
+                return index
+    return found[-1] if found else 0
+
+
+def _near_name(catalogue: Catalogue, words: Sequence[Word], what: str, parts: Sequence[str], table: str | None) -> str:
+    if what == "table":
+        return near(parts[-1], catalogue.names())
+    if what != "column":
+        return ""
+    tables = {table.lower()} if table else {word.text for word in words if word.is_name}
+    columns = dict.fromkeys(c.name for name in sorted(tables) for c in catalogue.table(name).values() if c.is_listed)
+    return near(parts[-1], columns)

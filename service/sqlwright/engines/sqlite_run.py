@@ -1,0 +1,134 @@
+"""What one call does on its session's thread, from BEGIN to COMMIT and from rows to JSON. Nothing here awaits."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
+
+from sqlwright.engines.sqlite_compile import CHANGING_VERBS, SQLiteProgram
+from sqlwright.engines.sqlite_session import Hop
+from sqlwright.errors import MoreThanOneRow
+from sqlwright.query import Cardinality, Result, Values, Window
+
+CHUNK_ROWS = 1000
+"""Rows that are fetched and written, and items that are executed, between two looks at whether the caller is there."""
+_ONE_ROW = frozenset({Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.RETURNING})
+
+
+def read(
+    raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None, *, guarded: bool
+) -> Result:
+    """Run a query that reads. `guarded`: the session can write (a database in memory), so it must be kept from it."""
+    if guarded:
+        raw.execute("PRAGMA query_only=on").close()
+    try:
+        return _rows(raw, hop, program, values, window)
+    finally:
+        if guarded:
+            hop.finish()
+            raw.execute("PRAGMA query_only=off").close()
+
+
+def write(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values) -> Result:
+    """Run a query that writes, in a transaction where the statement allows one."""
+    if program.in_transaction:
+        return in_transaction(raw, hop, lambda: _rows(raw, hop, program, values, None))
+    return _rows(raw, hop, program, values, None)
+
+
+def write_many(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, items: Sequence[Values]) -> Result:
+    """Run a query once per item, all or nothing."""
+    return in_transaction(raw, hop, lambda: Result(affected=sum(_changes(raw, hop, program, items))))
+
+
+def in_transaction(raw: sqlite3.Connection, hop: Hop, work: Callable[[], Result]) -> Result:
+    """BEGIN IMMEDIATE, so that nothing read can be stale when it is written; COMMIT, or ROLLBACK after any error."""
+    hop.patiently(raw.execute, "BEGIN IMMEDIATE").close()
+    try:
+        result = work()
+        hop.patiently(raw.execute, "COMMIT").close()
+    except BaseException:
+        hop.finish()
+        if raw.in_transaction:  # SQLite rolls back by itself after a full disk and the like
+            raw.execute("ROLLBACK").close()
+        raise
+    return result
+
+
+def _rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None) -> Result:
+    skip = 0
+    sql = program.sql
+    if window is not None and program.windowed:
+        sql, values = program.windowed, [*values, window.rows + 1, window.offset]
+    elif window is not None:
+        skip = window.offset
+    # An open cursor would keep its snapshot, and so keep the log from being emptied.
+    with closing(hop.patiently(raw.execute, sql, values)) as cursor:
+        cardinality = program.query.cardinality
+        if cardinality is Cardinality.INSERT:
+            return _key(raw, cursor)
+        if cursor.description is None or cardinality is Cardinality.EXEC:
+            for _ in cursor:
+                pass
+            return Result(affected=_affected(raw, cursor, program))
+        encoder = program.encoder.for_names(tuple(column[0] for column in cursor.description))
+        if cardinality is Cardinality.VALUE:
+            row = cursor.fetchone()
+            return Result() if row is None else Result(json=encoder.value(row), count=1)
+        if cardinality in _ONE_ROW:
+            rows = cursor.fetchmany(2)
+            if len(rows) > 1:
+                raise MoreThanOneRow("the statement gave more than one row")
+            return Result(json=encoder.rows(rows), count=len(rows))
+        if window is not None:
+            for _ in islice(cursor, skip):
+                pass
+            rows = cursor.fetchmany(window.rows + 1)
+            page = rows[: window.rows]
+            return Result(json=encoder.rows(page), count=len(page), more=len(rows) > len(page))
+        count = 0
+        pieces = []
+        while rows := cursor.fetchmany(CHUNK_ROWS):
+            hop.check()
+            count += len(rows)
+            pieces.append(encoder.rows(rows))
+        return Result(json=b",".join(pieces), count=count)
+
+
+def _affected(raw: sqlite3.Connection, cursor: sqlite3.Cursor, program: SQLiteProgram) -> int:
+    if program.query.statement.verb not in CHANGING_VERBS:
+        return 0
+    if cursor.rowcount >= 0:
+        return cursor.rowcount
+    # Python does not count for a statement that begins with WITH.
+    with closing(raw.execute("SELECT changes()")) as counter:
+        changed: int = counter.fetchone()[0]
+    return changed
+
+
+def _key(raw: sqlite3.Connection, cursor: sqlite3.Cursor) -> Result:
+    """The key of the row just inserted; null when none was (INSERT OR IGNORE)."""
+    cursor.fetchall()
+    with closing(raw.execute("SELECT last_insert_rowid() WHERE changes()")) as asked:
+        row = asked.fetchone()
+    return Result() if row is None else Result(json=b"%d" % row[0], count=1)
+
+
+def _changes(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, items: Sequence[Values]) -> Iterator[int]:
+    statement = program.query.statement
+    at_once = statement.verb in CHANGING_VERBS and not statement.main and not statement.has_returning
+    for start in range(0, len(items), CHUNK_ROWS):
+        hop.check()
+        chunk = items[start : start + CHUNK_ROWS]
+        if at_once:
+            with closing(raw.executemany(program.sql, chunk)) as cursor:
+                yield cursor.rowcount
+            continue
+        # executemany neither counts for a statement that begins with WITH nor takes one that gives rows.
+        for item in chunk:
+            with closing(raw.execute(program.sql, item)) as cursor:
+                for _ in cursor:
+                    pass
+                yield _affected(raw, cursor, program)

@@ -1,0 +1,85 @@
+"""Database URLs in all their spellings, and one clear line for each wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sqlwright.address import parse_address
+from sqlwright.errors import SettingsError
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("postgresql://u:p@h:5433/d", "postgresql://u:p@h:5433/d"),
+        ("postgres://h/d", "postgresql://h/d"),
+        ("POSTGRESQL+asyncpg://u@h/d", "postgresql://u@h/d"),
+        ("postgresql:///d?host=/var/run/postgresql", "postgresql:///d?host=/var/run/postgresql"),
+        ("postgresql://postgres:@/postgres?host=/tmp/a", "postgresql://postgres:@/postgres?host=/tmp/a"),
+        ("postgresql://h1:5432,h2:5433/d?sslmode=require", "postgresql://h1:5432,h2:5433/d?sslmode=require"),
+        ("postgresql://u:p%40%2F%3A@[::1]:5432/d%20b", "postgresql://u:p%40%2F%3A@[::1]:5432/d%20b"),
+        ("postgresql+asyncpg://h/d?ssl=require", "postgresql://h/d?sslmode=require"),
+    ],
+)
+def test_postgresql(url: str, normal: str) -> None:
+    address = parse_address(url)
+    assert (address.dialect.name, address.url, address.path, address.in_memory) == ("postgresql", normal, None, False)
+
+
+def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url, path in {
+        "sqlite:///shop.db": "shop.db",
+        f"sqlite:///{tmp_path}/shop.db": f"{tmp_path}/shop.db",
+        "sqlite+aiosqlite:///shop.db": "shop.db",
+        "sqlite:///my%20shop.db": "my shop.db",
+        "shop.db": "shop.db",
+        "./shop.db": "shop.db",
+        f"{tmp_path}/shop.db": f"{tmp_path}/shop.db",
+    }.items():
+        address = parse_address(url)
+        assert (address.dialect.name, address.path, address.in_memory) == ("sqlite", Path(path), False)
+    for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:", ":memory:", "sqlite+aiosqlite://"):
+        address = parse_address(url)
+        assert (address.dialect.name, address.path, address.in_memory) == ("sqlite", None, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "DATABASE_URL is not set"),
+        ("  ", "DATABASE_URL is not set"),
+        ("postgresql+aiopg://u:secret@h/d", "asyncpg"),
+        ("postgresql+psycopg2://u:secret@h/d", "asyncpg"),
+        ("sqlite+pysqlite:///x", "aiosqlite"),
+        ("mysql://u:secret@h/d", "not yet supported"),
+        ("mariadb+aiomysql://u:secret@h/d", "not yet supported"),
+        ("oracle://u:secret@h/d", "unknown scheme 'oracle'"),
+        ("u:secret@h/d://x", "unknown scheme"),
+        ("sqlite://shop.db", "three slashes"),
+        ("sqlite:shop.db", "sqlite:///path"),
+        ("sqlite:///nowhere/shop.db", "there is no folder nowhere"),
+        ("nowhere/shop.db", "there is no folder nowhere"),
+        ("sqlite:///tests?mode=ro", "no options (mode)"),
+        ("/tmp", "is a folder"),
+        ("postgresql://u:secret@h:port/d", "port"),
+        ("postgresql://u:secret@h:99999/d", "port"),
+        ("postgresql://u:sec@ret@h/d", "%40"),
+        ("postgresql://u:sec#ret@h/d", "%23"),
+        ("postgresql://u:secret@[::1/d", "cannot be read"),
+        ("postgresql://h/d?sslmode", "cannot be read"),
+    ],
+)
+def test_wrong_ones_get_one_line_without_the_password(url: str, says: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_address(url)
+    line = f"{refused.value} {refused.value.hint}"
+    assert says in line
+    assert "\n" not in line
+    assert "secret" not in line.replace("sqlite", "")
+
+
+def test_the_password_is_not_in_its_repr() -> None:
+    assert "secret" not in repr(parse_address("postgresql://u:secret@h/d"))

@@ -1,0 +1,351 @@
+"""Traps of the stock `databases` package: each is shown on the stock classes, then ours is held to better.
+
+The stock classes stay stock here: `databases.Database` with its own backends, on the same servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import databases
+import pytest
+import sqlalchemy
+
+from sqlwright.errors import AcquireTimeout, InvalidParameters, LoadError, SqlwrightError, StatementTimeout
+from sqlwright.query import Access
+
+READ, WRITE = Access.READ, Access.WRITE
+Stock = Callable[..., Awaitable[databases.Database]]
+
+ROWS = {
+    "schema.sql": "-- name: create#\nCREATE TABLE t (a integer PRIMARY KEY, b text);",
+    "t.sql": """
+-- name: add!
+INSERT INTO t (a, b) VALUES (:a, :b);
+-- name: add_many*!
+INSERT INTO t (a, b) VALUES (:a, :b);
+-- name: touch!
+UPDATE t SET b = b WHERE a >= :low;
+-- name: all
+SELECT a, b FROM t ORDER BY a;
+-- name: starting
+SELECT b FROM t WHERE b LIKE 'a%';
+-- name: colons^
+SELECT 'x:y' AS quoted, '{"a":1}' AS json, CAST(:x AS integer) AS x;
+-- name: by_key^
+SELECT a, b FROM t WHERE a = :a;
+""",
+}
+
+
+@pytest.fixture
+async def stock() -> AsyncIterator[Stock]:
+    """`await stock(url, …)`: a connected stock Database."""
+    opened: list[databases.Database] = []
+
+    async def connect(url: str, **options: Any) -> databases.Database:
+        database = databases.Database(url, **options)
+        await database.connect()
+        opened.append(database)
+        return database
+
+    yield connect
+    for database in opened:
+        # A pool that lost a connection to a trap would wait for it for ever.
+        try:
+            async with asyncio.timeout(1):
+                await database.disconnect()
+        except TimeoutError:
+            database._backend._pool.terminate()
+
+
+# --- pools -------------------------------------------------------------------------------------------------------
+
+
+async def test_acquire_has_a_timeout(stock: Stock, open_bench: Any, postgresql_url: str) -> None:
+    theirs = await stock(postgresql_url, min_size=1, max_size=1)
+
+    async def another() -> Any:
+        return await theirs.fetch_val("SELECT 1")
+
+    async with theirs.connection():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):  # ours: the stock one would wait as long as the other holds on
+                await asyncio.create_task(another())
+
+    ours = (await open_bench(postgresql_url, reader_pool_size=1, acquire_timeout_seconds=0.05)).database
+    async with ours.lease(READ):
+        with pytest.raises(AcquireTimeout):
+            async with ours.lease(READ):
+                pass
+
+
+async def test_a_timeout_is_not_silently_ignored(stock: Stock, open_bench: Any, postgresql_url: str) -> None:
+    mark = "&" if "?" in postgresql_url else "?"
+    theirs = await stock(f"{postgresql_url}{mark}command_timeout=0.05", min_size=1, max_size=1)
+    await theirs.fetch_val("SELECT pg_sleep(0.2)")
+
+    bench = await open_bench(postgresql_url, {"q.sql": "-- name: slow$\n-- @timeout 50ms\nSELECT pg_sleep(5)::text;"})
+    with pytest.raises(StatementTimeout):
+        await bench.call("slow")
+
+
+async def test_two_leases_of_a_task_are_two_connections(stock: Stock, open_bench: Any, postgresql_url: str) -> None:
+    theirs = await stock(postgresql_url)
+    async with theirs.connection() as one, theirs.connection() as two:
+        assert one is two
+
+    async with theirs.transaction(force_rollback=True):
+        await theirs.execute("CREATE TABLE lost (a int)")  # looks like a statement of its own, and is not
+    assert await theirs.fetch_val("SELECT to_regclass('lost')::text") is None
+
+    ours = (await open_bench(postgresql_url)).database
+    async with ours.lease(WRITE) as one, ours.lease(WRITE) as two:
+        assert one.raw_connection is not two.raw_connection
+
+
+async def test_a_timeout_during_release_loses_nothing(
+    stock: Stock, open_bench: Any, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def frozen(self: asyncpg.Connection, *, timeout: float | None = None) -> None:  # noqa: ASYNC109 - its signature
+        await asyncio.sleep(30)
+
+    theirs = await stock(postgresql_url, min_size=1, max_size=2)
+    connection = theirs.connection()
+    await connection.__aenter__()
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "reset", frozen)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await connection.__aexit__(None, None, None)
+    with pytest.raises(AssertionError, match="already acquired"):
+        await theirs.fetch_val("SELECT 1")
+
+    bench = await open_bench(postgresql_url, reader_pool_size=1)
+    holding = bench.database.lease(READ)
+    await holding.__aenter__()
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "reset", frozen)
+        async with asyncio.timeout(0.05):
+            await holding.__aexit__(None, None, None)
+        await asyncio.sleep(0)
+        for task in list(bench.database._readers[0].pool._mending):
+            task.cancel()
+        await asyncio.sleep(0)
+    async with bench.database.lease(READ) as lease:
+        assert await lease.raw_connection.fetchval("SELECT 1") == 1
+    await bench.assert_whole()
+
+
+async def test_an_address_is_not_logged(stock: Stock, open_bench: Any, postgresql_url: str, caplog: Any) -> None:
+    mark = "&" if "?" in postgresql_url else "?"
+    secret = f"{postgresql_url}{mark}password=secret"
+    with caplog.at_level(logging.INFO, "databases"):
+        await stock(secret)
+        assert "secret" in caplog.text
+        caplog.clear()
+        bench = await open_bench(secret)
+        async with bench.database.lease(READ):
+            pass
+        assert "secret" not in caplog.text
+
+
+async def test_values_are_not_logged(stock: Stock, open_bench: Any, postgresql_url: str, caplog: Any) -> None:
+    query = "SELECT CAST(:x AS text)"
+    with caplog.at_level(logging.DEBUG, "databases"):
+        await (await stock(postgresql_url)).fetch_val(query, {"x": "secret"})
+    assert "secret" in caplog.text
+    caplog.clear()
+
+    logging.getLogger("databases").setLevel(logging.NOTSET)
+    with caplog.at_level(logging.DEBUG):
+        bench = await open_bench(postgresql_url, {"q.sql": f"-- name: echo$\n{query};"})
+        assert await bench.call("echo", {"x": "secret"}) == {"value": "secret"}
+        async with bench.database.lease(READ) as lease:
+            assert await lease.fetch_val(sqlalchemy.text(query).bindparams(x="secret")) == "secret"
+    assert "secret" not in caplog.text
+
+
+# --- text queries ------------------------------------------------------------------------------------------------
+
+
+async def test_casts_after_a_parameter(stock: Stock, open_bench: Any, postgresql_url: str) -> None:
+    theirs = await stock(postgresql_url)
+    with pytest.raises(Exception, match="x"):
+        await theirs.fetch_val("SELECT :x::int", {"x": 1})
+
+    bench = await open_bench(postgresql_url, {"q.sql": "-- name: cast$\nSELECT :x::int;"})
+    assert await bench.call("cast", {"x": 1}) == {"value": 1}
+
+
+async def test_colons_in_strings(stock: Stock, open_bench: Any, database_url: str) -> None:
+    theirs = await stock(database_url)
+    with pytest.raises(Exception, match=r"bind parameter|arguments"):
+        await theirs.fetch_val("SELECT 'is it :x'")
+
+    bench = await open_bench(database_url, ROWS)
+    await bench.call("create")
+    assert await bench.call("colons", {"x": 1}) == {"quoted": "x:y", "json": '{"a":1}', "x": 1}
+
+
+async def test_a_missing_parameter_is_an_error(stock: Stock, open_bench: Any, postgresql_url: str) -> None:
+    theirs = await stock(postgresql_url)
+    assert await theirs.fetch_val("SELECT CAST(:x AS text)") is None
+
+    bench = await open_bench(postgresql_url, {"q.sql": "-- name: echo$\nSELECT CAST(:x AS text);"})
+    with pytest.raises(InvalidParameters, match="x"):
+        await bench.call("echo", {})
+
+
+async def test_slices_are_not_parameters(stock: Stock, open_bench: Any, postgresql_url: str) -> None:
+    text = "SELECT (ARRAY[1,2,3])[:2]"
+    assert await (await stock(postgresql_url)).fetch_val(text) is None
+
+    bench = await open_bench(postgresql_url, {"q.sql": f"-- name: part$\n{text};"})
+    assert await bench.call("part") == {"value": [1, 2]}
+
+
+async def test_a_percent_sign_on_sqlite(stock: Stock, open_bench: Any, sqlite_url: str) -> None:
+    theirs = await stock(sqlite_url)
+    await theirs.execute("CREATE TABLE u (b text)")
+    with pytest.raises(ValueError, match="format"):
+        await theirs.fetch_all("SELECT b FROM u WHERE b LIKE 'a%'")
+
+    bench = await open_bench(sqlite_url, ROWS)
+    await bench.call("create")
+    await bench.call("add", {"a": 1, "b": "abc"})
+    assert (await bench.call("starting"))["data"] == [{"b": "abc"}]
+
+
+async def test_two_statements_are_refused(open_bench: Any, database_url: str) -> None:
+    with pytest.raises(LoadError):
+        await open_bench(database_url, {"q.sql": "SELECT 1; SELECT 2;"})
+
+
+# --- results and writes ------------------------------------------------------------------------------------------
+
+
+async def test_the_count_of_an_update_is_its_own(stock: Stock, open_bench: Any, sqlite_url: str) -> None:
+    theirs = await stock(sqlite_url)
+    await theirs.execute("CREATE TABLE u (a integer PRIMARY KEY)")
+    async with theirs.transaction():
+        await theirs.execute("INSERT INTO u VALUES (77)")
+        assert await theirs.execute("UPDATE u SET a = a") == 77  # the rowid of the insert
+
+    bench = await open_bench(sqlite_url, ROWS)
+    await bench.call("create")
+    await bench.call("add", {"a": 77, "b": "x"})
+    assert await bench.call("touch", {"low": 0}) == {"affected": 1}
+    assert await bench.call("touch", {"low": 78}) == {"affected": 0}
+
+
+async def test_many_executions_are_all_or_nothing(stock: Stock, open_bench: Any, database_url: str) -> None:
+    theirs = await stock(database_url)
+    await theirs.execute("CREATE TABLE u (a integer PRIMARY KEY)")
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        await theirs.execute_many("INSERT INTO u VALUES (:a)", [{"a": 1}, {"a": 2}, {"a": 1}])
+    assert await theirs.fetch_val("SELECT count(*) FROM u") == 2
+
+    bench = await open_bench(database_url, ROWS)
+    await bench.call("create")
+    with pytest.raises(SqlwrightError):
+        await bench.call("add_many", [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}, {"a": 1, "b": "x"}])
+    assert (await bench.call("all"))["data"] == []
+
+
+# --- SQLite ------------------------------------------------------------------------------------------------------
+
+
+async def test_memory_keeps_its_tables(stock: Stock, open_bench: Any) -> None:
+    theirs = await stock("sqlite:///:memory:")
+    await theirs.execute("CREATE TABLE u (a integer)")
+    async with theirs.connection() as held:
+        await held.fetch_val("SELECT 1")
+        with pytest.raises(Exception, match="no such table"):
+            await asyncio.create_task(theirs.fetch_all("SELECT * FROM u"))
+
+    bench = await open_bench(":memory:", ROWS)
+    await bench.call("create")
+    await bench.call("add", {"a": 1, "b": "x"})
+    answers = await asyncio.gather(*(bench.call("all") for _ in range(20)))
+    assert all(answer["data"] == [{"a": 1, "b": "x"}] for answer in answers)
+
+
+async def test_threads_do_not_grow_with_calls(stock: Stock, open_bench: Any, sqlite_url: str) -> None:
+    theirs = await stock(sqlite_url)
+    before = threading.active_count()
+    most = 0
+
+    async def call() -> None:
+        nonlocal most
+        async with theirs.connection() as connection:
+            await connection.fetch_val("SELECT 1")
+            most = max(most, threading.active_count() - before)
+            await asyncio.sleep(0.05)
+
+    await asyncio.gather(*(asyncio.create_task(call()) for _ in range(40)))
+    assert most > 20
+
+    bench = await open_bench(sqlite_url, ROWS, reader_pool_size=4)
+    await bench.call("create")
+    before = threading.active_count()
+    await asyncio.gather(*(bench.call("by_key", {"a": 1}) for _ in range(400)), return_exceptions=True)
+    assert threading.active_count() - before <= 5
+
+
+async def test_a_connection_is_set_up_for_a_service(stock: Stock, open_bench: Any, sqlite_url: str) -> None:
+    theirs = await stock(sqlite_url)
+    assert await theirs.fetch_val("PRAGMA foreign_keys") == 0
+    assert await theirs.fetch_val("PRAGMA journal_mode") == "delete"
+
+    pragmas = {
+        "q.sql": "-- name: keys$\nSELECT foreign_keys FROM pragma_foreign_keys;\n"
+        "-- name: journal$\nSELECT journal_mode FROM pragma_journal_mode;"
+    }
+    bench = await open_bench(sqlite_url, {**ROWS, **pragmas})
+    await bench.call("create")
+    assert await bench.call("keys") == {"value": 1}
+    assert await bench.call("journal") == {"value": "wal"}
+
+
+async def test_a_cancelled_query_stops(stock: Stock, open_bench: Any, sqlite_url: str) -> None:
+    counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {}) SELECT count(*) FROM n"
+    theirs = await stock(sqlite_url)
+    async with theirs.connection() as held:
+        stuck = asyncio.create_task(held.fetch_val(counting.format(3_000_000)))
+        await asyncio.sleep(0.05)
+        stuck.cancel()
+        await asyncio.gather(stuck, return_exceptions=True)
+        done = asyncio.create_task(held.fetch_val("SELECT 1"))  # waits until the cancelled one has counted to its end
+        await asyncio.sleep(0.02)
+        assert not done.done()
+        await done
+
+    endless = "-- name: endless$\n-- @timeout 60s\n" + counting.format(10**12)
+    bench = await open_bench(sqlite_url, {**ROWS, "e.sql": endless}, reader_pool_size=1)
+    await bench.call("create")
+    task = asyncio.create_task(bench.call("endless"))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await bench.assert_whole()
+    assert (await bench.call("all"))["data"] == []
+
+
+async def test_writers_do_not_fail_each_other(open_bench: Any, sqlite_url: str) -> None:
+    bench = await open_bench(sqlite_url, ROWS)
+    await bench.call("create")
+    await asyncio.gather(*(bench.call("add", {"a": n, "b": "x"}) for n in range(200)))
+    assert await bench.call("touch", {"low": 0}) == {"affected": 200}
+
+
+async def test_isolation_that_is_silently_ignored_is_never_asked_for(stock: Stock, sqlite_url: str) -> None:
+    theirs = await stock(sqlite_url)
+    async with theirs.transaction(isolation="no such level"):
+        assert await theirs.fetch_val("SELECT 1") == 1
