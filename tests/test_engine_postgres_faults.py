@@ -106,6 +106,8 @@ def test_every_sqlstate_has_one_cause() -> None:
         ("57P01", DatabaseUnavailable, DatabaseUnavailable),
         ("57P02", DatabaseUnavailable, OutcomeUnknown),
         ("53300", DatabaseUnavailable, DatabaseUnavailable),
+        ("28P01", DatabaseUnavailable, DatabaseUnavailable),
+        ("3D000", DatabaseUnavailable, DatabaseUnavailable),
         ("40001", SerializationFailure, SerializationFailure),
         ("40P01", SerializationFailure, SerializationFailure),
         ("55P03", LockTimeout, LockTimeout),

@@ -98,10 +98,10 @@ def test_what_is_refused_says_what_to_write(dialect: Dialect, sql: str, code: st
         ("SELECT 1 -- c", "SELECT 1 "),
         ("SELECT a</* c */-1", "SELECT a< -1"),
         ("LIMIT:n", "LIMIT :n"),
-        ("SELECT :a::int", "SELECT  :a::int"),
+        ("SELECT :a::int", "SELECT :a::int"),
         ("SELECT a\\:\\:int", "SELECT a::int"),
         ("SELECT /*+ h */ 1 /*! x */", "SELECT /*+ h */ 1 /*! x */"),
-        ("SELECT 1 WHERE a NOT  IN ( /* c */ :ids)AND b", "SELECT 1 WHERE a  IN (:ids)AND b"),
+        ("SELECT 1 WHERE a NOT  IN ( /* c */ :ids)AND b", "SELECT 1 WHERE a IN (:ids)AND b"),
     ],
 )
 def test_what_is_sent(sql: str, sent: str) -> None:

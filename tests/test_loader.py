@@ -121,7 +121,7 @@ def test_bom_and_crlf_are_accepted_and_kept_in_strings(tmp_path: Path) -> None:
     assert loaded.diagnostics == ()
     first, second = loaded.queries
     assert (first.doc, first.line, second.line) == ("A doc.", 1, 6)
-    assert render(first.statement, lambda slot: "?").text == "SELECT 'x\r\ny' \r\n,  ?"
+    assert render(first.statement, lambda slot: "?").text == "SELECT 'x\r\ny' \r\n, ?"
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ class Database:
             await pooled.connect()
 
     async def close(self) -> None:
-        for pooled in self._all():
+        # The writer last: on SQLite it is the one that can fold the write-ahead log back into the file.
+        for pooled in reversed(self._all()):
             await pooled.disconnect()
 
     def _all(self) -> list[Pooled]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import Cli
+from item_shop import Cli
 
 CASES = Path(__file__).parent.parent / "cases" / "cli"
 
@@ -59,7 +59,7 @@ def test_the_messages(cli: Cli, shop: str, files: Callable[..., None]) -> None:
     files(WRONG)
     answer = cli("check")
     assert answer.code == 1
-    engine = shop.split(":")[0]
+    engine = shop.split(":", maxsplit=1)[0]
     assert answer.out == (CASES / f"check.{engine}.txt").read_text(encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import FILES, Cli
+from item_shop import FILES, Cli
 
 CASES = Path(__file__).parent.parent / "cases" / "cli"
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from item_shop import Cli
 
 import sqlwright
 from sqlwright.cli import list as list_command

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from item_shop import Cli
 
 CASES = Path(__file__).parent.parent / "cases" / "cli"
 
@@ -87,7 +87,9 @@ def test_params_are_json_with_json_types(cli: Cli, shop: str) -> None:
 
 
 def test_bulk_takes_lines_of_json_too(cli: Cli, shop: str) -> None:
-    answer = cli("run", "items.load", "--params", "-", stdin=b'{"item_id": 5, "name": "a"}\n\n{"item_id": 6, "name": "b"}')
+    answer = cli(
+        "run", "items.load", "--params", "-", stdin=b'{"item_id": 5, "name": "a"}\n\n{"item_id": 6, "name": "b"}'
+    )
     assert answer.out == '{"affected":2}\n'
     answer = cli("run", "items.load", "--params", "-", stdin=b'{"item_id": 7, "name": "c"}\n{"item_id": 8, }')
     assert answer.code == 1
@@ -187,7 +189,7 @@ def test_a_script_runs_and_says_how_much(cli: Cli, shop: str, files: Callable[..
 
 
 def test_interrupted_is_130(cli: Cli, shop: str, files: Callable[..., None]) -> None:
-    files({"slow.sql": SLOW[shop.split(":")[0]]})
+    files({"slow.sql": SLOW[shop.split(":", maxsplit=1)[0]]})
     timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     answer = cli("run", "slow")

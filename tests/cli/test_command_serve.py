@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -17,9 +18,9 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from conftest import Cli
+from item_shop import Cli
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 30.0
 
 
 class Running:
@@ -28,7 +29,12 @@ class Running:
     def __init__(self, *words: str) -> None:
         command = Path(sys.executable).with_name("sqlwright")
         self.process = subprocess.Popen(
-            [str(command), *words, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+            [str(command), *words, "--port", "0"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -55,7 +61,7 @@ class Running:
         raise AssertionError(f"{pattern!r} was not said:\n{self.said}")
 
     def url(self) -> str:
-        return self.until(r"serving \d+ queries at (http://[\w.:]+)")[1]
+        return self.until(r"serving \d+ quer(?:y|ies) at (http://[\w.:]+)")[1]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -71,10 +77,12 @@ def running(*words: str) -> Iterator[Running]:
         yield command
     finally:
         if command.process.poll() is None:
-            command.stop(signal.SIGKILL)
-        assert command.process.stdout is not None
+            try:
+                command.stop()
+            except subprocess.TimeoutExpired:
+                os.killpg(command.process.pid, signal.SIGKILL)  # the workers too
+                raise
         assert command.process.stderr is not None
-        command.process.stdout.close()
         command.process.stderr.close()
 
 
@@ -160,7 +168,9 @@ def test_demo(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, e
             assert status == 200
             assert json.loads(body)["data"]
         copy = Path("sqlwright-demo/queries/artists/albums.sql")
-        copy.write_text(copy.read_text(encoding="utf-8").replace("title\nFROM", "title AS album_title\nFROM"), encoding="utf-8")
+        copy.write_text(
+            copy.read_text(encoding="utf-8").replace("title\nFROM", "title AS album_title\nFROM"), encoding="utf-8"
+        )
         command.until("changed artists.albums  GET ")
         get_until(f"{url}/queries/artists/albums?artist_id=1", b"album_title")
         assert command.stop(signal.SIGINT) in (0, 130)

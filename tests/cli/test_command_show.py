@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from item_shop import Cli
 
 CASES = Path(__file__).parent.parent / "cases" / "cli"
 
 
 def test_the_statement_and_its_values(cli: Cli, shop: str) -> None:
     answer = cli("show", "items.set_price", "price=1.50", "item_id=2")
-    engine = shop.split(":")[0]
+    engine = shop.split(":", maxsplit=1)[0]
     assert answer.code == 0, answer.err
     assert answer.out == (CASES / f"show.{engine}.txt").read_text(encoding="utf-8")
 
@@ -53,6 +53,6 @@ def test_without_a_database_what_the_file_tells(cli: Cli, files: Callable[..., N
     files({"get.sql": "-- @param item_id integer\nSELECT name FROM item WHERE item_id = :item_id"})
     answer = cli("show", "get", *words, "--database-url", "postgresql://u:secret@127.0.0.1:1/x")
     assert answer.code == 0
-    assert answer.out.startswith("SELECT name FROM item WHERE item_id =  $1\n")
+    assert answer.out.startswith("SELECT name FROM item WHERE item_id = $1\n")
     assert "as the file alone tells it" in answer.err
     assert "secret" not in answer.err

@@ -110,9 +110,7 @@ async def test_no_bar_for_what_is_quick() -> None:
     assert screen.getvalue() == ""
 
 
-async def test_no_bar_where_nobody_looks(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_bar_where_nobody_looks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress_module, "PATIENCE_SECONDS", 0.01)
     await work(0.1)
     assert capsys.readouterr().err == ""

@@ -11,6 +11,7 @@ import pytest
 from record_shop import assert_problem, run_script, running, until, write_files
 
 from sqlwright.config import Settings
+from sqlwright.http.app import create_app
 
 JSON = {"content-type": "application/json"}
 
@@ -70,6 +71,17 @@ async def test_link_keeps_the_parameters_as_they_came(client: httpx.AsyncClient)
     second = await client.get(first.headers["link"][1:].partition(">")[0])
     assert second.json()["data"] == [{"artist_id": 2}]
     assert second.headers["link"].count("next=") == 1
+
+
+async def test_behind_a_proxy_that_cuts_a_prefix(settings: Settings) -> None:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        for path in ("/queries/artists/all", "/api/queries/artists/all"):  # servers differ in whether they put it back
+            transport = httpx.ASGITransport(app=app, root_path="/api")
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+                response = await client.get(f"{path}?limit=1")
+                assert response.headers["link"].startswith("</api/queries/artists/all?limit=1&next=")
+                assert (await client.get(path.replace("queries/artists/all", "livez"))).status_code == 200
 
 
 async def test_page_of_post_has_no_link(client: httpx.AsyncClient) -> None:
@@ -286,6 +298,11 @@ async def test_server_timing(client: httpx.AsyncClient) -> None:
     assert [part.split(";")[0].strip() for part in timing.split(",")] == ["queue", "db", "encode"]
 
 
+def pools_are_whole(ready: httpx.Response) -> bool:
+    pools = [pool for group in ready.json()["database"]["pools"].values() for pool in group]
+    return all(pool["idle"] == pool["size"] and not pool["mending"] and not pool["waiting"] for pool in pools)
+
+
 async def test_request_deadline(shop_url: str, tmp_path: Path) -> None:
     slow = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 100000000) SELECT count(*) FROM n"
     folder = write_files(
@@ -301,10 +318,12 @@ async def test_request_deadline(shop_url: str, tmp_path: Path) -> None:
     )
     settings = Settings(database_url=shop_url, queries=folder, request_timeout_seconds=0.5, log_calls=False)
     async with running(settings) as client:
+        await until(client, "/readyz", 200)
         read = assert_problem(await client.get("/queries/read"), 504, "deadline_exceeded")
         assert read["outcome"] == "none"
         assert assert_problem(await client.post("/queries/write"), 504, "deadline_exceeded")["outcome"] == "unknown"
         assert_problem(await client.get("/queries/own"), 504, "statement_timeout")
+        await until(client, "/readyz", 200, pools_are_whole)
 
 
 async def test_slow_bodies(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fastapi import HTTPException
 from record_shop import assert_problem, running
 
 from sqlwright import errors
@@ -73,7 +74,14 @@ async def test_an_exception_in_a_route_is_a_problem(settings: Settings, capfd: p
     async def typed(number: int) -> int:
         return number
 
+    @app.get("/secret")
+    async def secret() -> None:
+        raise HTTPException(401, "who are you?", {"WWW-Authenticate": "Bearer"})
+
     async with running(app=app) as client:
+        refused = await client.get("/secret")
+        assert assert_problem(refused, 401, "unauthorized")["detail"] == "who are you?"
+        assert refused.headers["www-authenticate"] == "Bearer"
         assert_problem(await client.get("/added"), 500, "internal_error")
         body = assert_problem(await client.get("/typed?number=x"), 422, "invalid_parameters")
         assert body["errors"][0]["parameter"] == "number"

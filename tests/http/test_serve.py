@@ -33,13 +33,22 @@ def test_reload(sqlite_url: str, tmp_path: Path, workers: int) -> None:
         assert "secret_word" not in str(errors)
         (folder / "wrong.sql").unlink()
         server.process.send_signal(signal.SIGHUP)
-        server.until_told(r"reloaded: 2 queries")
+        server.until_told("reloaded 2 queries")
         answered: list[int] = []
         while len(answered) < 20:
             # Nobody is turned away while the workers change.
             assert server.get("/queries/one").status_code == 200
             answered = [*answered, 200] if server.get("/queries/fresh").status_code == 200 else []
         assert server.get("/readyz").json()["reload_errors"] == []
+        assert server.stop() == 0
+
+
+def test_stop_while_workers_are_replaced(sqlite_url: str, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "queries", GOOD)
+    with start("granian", sqlite_url, folder, workers=3) as server:
+        server.until("/readyz", 200)
+        server.process.send_signal(signal.SIGHUP)
+        server.until_told("replacing the workers")
         assert server.stop() == 0
 
 

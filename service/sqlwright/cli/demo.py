@@ -17,7 +17,7 @@ from sqlwright.cli.dev import FIXED, serve_with_reload
 from sqlwright.cli.progress import progress
 from sqlwright.config import Settings
 from sqlwright.demo import copy_demo, prepare_demo
-from sqlwright.http.listening import reachable_url
+from sqlwright.http.listening import choose_address, reachable_url
 from sqlwright.query import Access
 from sqlwright.registry import Registry, reload
 
@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         own["queries"] = copy_demo(arguments.folder)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     settings = options.settings_of(arguments, **own, **FIXED)
+    _, port = choose_address(settings)  # a port that is taken is told before anything is filled
+    settings = settings.model_copy(update={"port": port})
     asyncio.run(_prepare(settings))
     _say_what_to_try(settings)
     return serve_with_reload(settings)

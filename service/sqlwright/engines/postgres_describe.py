@@ -26,6 +26,8 @@ from sqlwright.sql.statement import Rendered, render
 _PASSING = (DatabaseUnavailable, LockTimeout, SerializationFailure, StatementTimeout)
 """Troubles of the moment, which say nothing about the statement."""
 _UNTYPED = ("42P18", "42P08")
+_USES_MAX = 64
+"""How many uses of parameters that tell no type are tried one after the other."""
 _GIVES_ROWS = OBJECTS | {Cardinality.VALUE, Cardinality.INSERT}
 
 
@@ -38,6 +40,8 @@ class _Answer:
 
 async def describe(session: Session, query: Query, *, big_numbers_as_text: bool) -> PostgresDescription:
     """Raises `QueryInvalid` with a diagnostic in the query's file, or what stands in `_PASSING`."""
+    if query.statement.verb == "copy":
+        raise _invalid(query, _start(query), "COPY needs a stream of its own", "use INSERT, or a bulk query: *!")
     declared = {p.name: type for p in query.parameters if (type := _declared(p)) is not None}
     first: asyncpg.PostgresError | None = None
     try:
@@ -46,7 +50,9 @@ async def describe(session: Session, query: Query, *, big_numbers_as_text: bool)
     except asyncpg.PostgresError as error:
         first = error
         casts = declared
-        if not declared or isinstance(translate(error, Access.READ), _PASSING):
+        if error.sqlstate in _UNTYPED:
+            casts = {**await _types_of_single_uses(session, query), **declared}
+        if not casts or isinstance(translate(error, Access.READ), _PASSING):
             raise _refusal(query, _rendered(query, {}), error) from error
     if casts:
         try:
@@ -79,15 +85,56 @@ def _rendered(query: Query, casts: Mapping[str, SqlType]) -> Rendered:
 
 
 async def _ask(session: Session, query: Query, casts: Mapping[str, SqlType]) -> _Answer:
-    prepared = await session.prepare(_rendered(query, casts).text)
-    oids = [type.oid for type in prepared.get_parameters()]
-    attributes = prepared.get_attributes()
+    with session.opaque_types():
+        prepared = await session.prepare(_rendered(query, casts).text)
+        oids = [type.oid for type in prepared.get_parameters()]
+        attributes = prepared.get_attributes()
     catalogue = await look_up(session, [*oids, *(attribute.type.oid for attribute in attributes)])
     return _Answer(
         {parameter.name: catalogue[oid].type for parameter, oid in zip(query.parameters, oids, strict=True)},
         tuple(Column(attribute.name, catalogue[attribute.type.oid].type) for attribute in attributes),
         tuple(n for n, attribute in enumerate(attributes, 1) if catalogue[attribute.type.oid].sortable),
     )
+
+
+async def _types_of_single_uses(session: Session, query: Query) -> dict[str, SqlType]:
+    """Types of parameters by asking about every use on its own.
+
+    PostgreSQL refuses `:a IS NULL OR x = :a` because the first use tells nothing, though the second one does. Here a
+    use that tells nothing becomes NULL; a parameter whose other uses agree has their type.
+    """
+    silent: set[Slot] = set()
+    for _ in range(_USES_MAX):
+        text, asked = _single_uses(query, silent)
+        try:
+            with session.opaque_types():
+                oids = [type.oid for type in (await session.prepare(text)).get_parameters()]
+        except asyncpg.PostgresError as error:
+            number = (error.message or "").rpartition("$")[2]
+            if error.sqlstate not in _UNTYPED or not number.isdigit() or int(number) > len(asked):
+                return {}
+            silent.add(asked[int(number) - 1])
+            continue
+        catalogue = await look_up(session, oids)
+        told: dict[str, set[SqlType]] = {}
+        for use, oid in zip(asked, oids, strict=True):
+            told.setdefault(use.name, set()).add(catalogue[oid].type)
+        return {name: types.pop() for name, types in told.items() if len(types) == 1}
+    return {}
+
+
+def _single_uses(query: Query, silent: set[Slot]) -> tuple[str, list[Slot]]:
+    """The statement with a number of its own for every use that is not silent, and those uses in order."""
+    asked: list[Slot] = []
+
+    def write(use: Slot) -> str:
+        value = "NULL"
+        if use not in silent:
+            asked.append(use)
+            value = f"${len(asked)}"
+        return f"= ANY ({value})" if use.is_list else value
+
+    return render(query.statement, write).text, asked
 
 
 def _check_columns(query: Query, columns: tuple[Column, ...]) -> None:

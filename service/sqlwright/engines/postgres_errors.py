@@ -68,6 +68,8 @@ def translate(error: BaseException, access: Access) -> SqlwrightError | None:
         return _from_server(error, access)
     if isinstance(error, asyncpg.DataError | asyncpg.exceptions._base.DataError):
         return InvalidValue("the database cannot take one of the values", native_message=str(error))
+    if isinstance(error, asyncpg.UnsupportedClientFeatureError | asyncpg.UnsupportedServerFeatureError):
+        return StatementFailed("the database's answer could not be read", native_message=str(error))
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg refuses a closed connection before it sends anything.
         return DatabaseUnavailable(_LOST, native_message=str(error))

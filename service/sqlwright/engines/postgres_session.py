@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -33,14 +36,22 @@ DISCARD TEMP;
 RESET ALL"""
 
 
+# The arrays of `NATIVE_KINDS` by their OID, which is the same in every database, and the OID of their items.
+_NATIVE_ARRAYS = {
+    1000: 16, 1001: 17, 1003: 19, 1005: 21, 1007: 23, 1009: 25, 1014: 1042, 1015: 1043, 1016: 20, 1021: 700, 1022: 701,
+    2951: 2950,
+}  # fmt: skip
+
+
 class Session(asyncpg.Connection):  # type: ignore[misc]
     """A connection with its prepared statements."""
 
-    __slots__ = ("statements", "timeout_ms")
+    __slots__ = ("_types_are_opaque", "statements", "timeout_ms")
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.statements: OrderedDict[str, Any] = OrderedDict()
+        self._types_are_opaque = False
         self.timeout_ms = 0
         """The session's own statement_timeout."""
 
@@ -56,8 +67,40 @@ class Session(asyncpg.Connection):  # type: ignore[misc]
             self.statements.popitem(last=False)
         return found
 
+    @contextmanager
+    def opaque_types(self) -> Iterator[None]:
+        """Prepare statements only to look at them: types that asyncpg does not know need no codec then."""
+        self._types_are_opaque = True
+        try:
+            yield
+        finally:
+            self._types_are_opaque = False
+            if not self.is_closed():
+                self._drop_local_type_cache()
+
+    async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> Any:  # noqa: ASYNC109 - asyncpg's
+        """Save asyncpg's large query about types that it meets first, and its refusal of some composites.
+
+        What it must encode is always one of `NATIVE_KINDS` or an array of them: every other type is cast from text.
+        """
+        oids = set(typeoids)
+        known = [_type_record(oid, _NATIVE_ARRAYS[oid]) for oid in oids if oid in _NATIVE_ARRAYS]
+        unknown = [oid for oid in oids if oid not in _NATIVE_ARRAYS]
+        if not unknown or self._types_are_opaque:
+            return [*known, *(_type_record(oid) for oid in unknown)], SimpleNamespace(name="none")
+        found, statement = await super()._introspect_types(unknown, timeout)
+        return [*known, *found], statement
+
     def get_reset_query(self) -> str:
         return _RESET
+
+
+def _type_record(oid: int, item: int = 0) -> dict[str, Any]:
+    """A row as asyncpg's query gives it: an array of `item`, else an enum, which is the plainest type it knows."""
+    nothing = ("range_subtype", "range_subtype_name", "attrtypoids", "attrnames", "basetype", "basetype_name")
+    kind = b"b" if item else b"e"
+    return {**dict.fromkeys(nothing), "oid": oid, "ns": "pg_catalog", "name": str(oid), "kind": kind,
+            "elemtype": item, "elemtype_name": str(item), "elemdelim": ","}  # fmt: skip
 
 
 def milliseconds(seconds: float) -> int:

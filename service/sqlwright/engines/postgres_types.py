@@ -30,7 +30,7 @@ _DELIMITERS = {"box": ";"}
 
 _CATALOGUE = """
 WITH RECURSIVE step(root, depth, oid, is_array) AS (
-  SELECT o, 0, o, false FROM unnest($1::oid[]) o
+  SELECT o, 0, o, false FROM unnest($1::text::oid[]) o
   UNION ALL
   SELECT s.root, s.depth + 1, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END,
     s.is_array OR t.typtype <> 'd'
@@ -53,7 +53,7 @@ class CatalogueType:
 
 async def look_up(connection: asyncpg.Connection, oids: Iterable[int]) -> dict[int, CatalogueType]:
     """What the types with these OIDs are. A domain keeps its name and gets the kind of its base type."""
-    rows = await connection.fetch(_CATALOGUE, sorted(set(oids)))
+    rows = await connection.fetch(_CATALOGUE, array_literal(sorted(set(oids))))
     steps: dict[int, list[Any]] = {}
     for row in rows:
         steps.setdefault(row["root"], []).append(row)

@@ -10,7 +10,8 @@ from sqlwright.config import Settings
 from sqlwright.engines import sqlite_bind, sqlite_describe, sqlite_errors, sqlite_run, sqlite_script
 from sqlwright.engines.base import Engine, PoolSizes, Program
 from sqlwright.engines.sqlite_compile import KEEPS_SESSION, SQLiteProgram, compile_query
-from sqlwright.engines.sqlite_session import SQLiteLease, Work
+from sqlwright.engines.sqlite_hop import Work
+from sqlwright.engines.sqlite_session import SQLiteLease
 from sqlwright.query import Access, Description, Parameter, Query, Result, SqlType, Values, Window
 from sqlwright.sql.dialect import SQLITE
 

@@ -18,10 +18,10 @@ from sqlwright.sql.statement import render
 
 _VIEW = "sqlwright_described"
 _RENAMED = re.compile(r"(.+):\d+", re.DOTALL)
-_JSON_FUNCTIONS = frozenset(
-    ["json", "json_array", "json_object", "json_group_array", "json_group_object", "json_set", "json_insert"]
-    + ["json_replace", "json_remove", "json_patch"]
-)
+_JSON_FUNCTIONS = (
+    "json", "json_array", "json_object", "json_group_array", "json_group_object", "json_set", "json_insert",
+    "json_replace", "json_remove", "json_patch",
+)  # fmt: skip
 _AFTER_ITEMS = ("from", "where", "group", "having", "window", "order", "limit", "union", "intersect", "except")
 _AFTER_FROM = (*_AFTER_ITEMS[1:], "returning")
 
@@ -47,9 +47,8 @@ def _returned(raw: sqlite3.Connection, text: str, scope: Scope, statement: State
     while place > 0 and not (words[place].says("returning") and _is_outermost(words, place)):
         place -= 1
     items = text[words[place].end :]
-    quoted = scope.target.replace('"', '""')
-    alias = next((r.alias for r in scope.references if r.table == scope.target), scope.target).replace('"', '""')
-    selected = f'SELECT {items} FROM "{quoted}" AS "{alias}"'  # noqa: S608 - the query's own text
+    table = scope.target.replace('"', '""')
+    selected = f'SELECT {items} FROM "{table}"'  # noqa: S608 - the query's own text
     return _described(raw, selected, selected, scope, statement)
 
 

@@ -8,10 +8,10 @@ from collections import Counter
 from sqlwright.engines.sqlite_catalogue import Catalogue
 from sqlwright.engines.sqlite_columns import result_columns
 from sqlwright.engines.sqlite_compile import OBJECTS, SQLiteDescription, SQLiteProgram, compile_query, slots
+from sqlwright.engines.sqlite_hop import Hop
 from sqlwright.engines.sqlite_invalid import invalid, is_about_statement, refusal
 from sqlwright.engines.sqlite_parameters import parameter_types
 from sqlwright.engines.sqlite_scope import Scope
-from sqlwright.engines.sqlite_session import Hop
 from sqlwright.engines.sqlite_words import words_of
 from sqlwright.query import Cardinality, Column, Query, Text
 from sqlwright.sql.statement import Rendered, render
@@ -25,6 +25,8 @@ def describe(raw: sqlite3.Connection, hop: Hop, query: Query) -> SQLiteDescripti
     """Raises `QueryInvalid` with a diagnostic in the query's file, or the driver's error for a passing trouble."""
     if query.statement.verb in _NOT_COMPILED:
         return SQLiteDescription({}, windows=False)
+    # Only a statement that runs notices that another session has changed the schema.
+    hop.patiently(raw.execute, "SELECT 1 FROM sqlite_master").close()
     rendered = render(query.statement, slots(query))
     catalogue = Catalogue(raw)
     _compile(raw, hop, catalogue, query, rendered)

@@ -91,18 +91,24 @@ def translate(error: BaseException, access: Access) -> SqlwrightError | None:
     message = str(error)
     if code & 0xFF == sqlite3.SQLITE_READONLY and access is Access.READ:
         return ReadQueryWrote("a query that only reads tried to write")
-    native = {"native_code": str(code) if code else "", "native_message": message}
+    native_code = str(code) if code else ""
     for part, cause, detail in _BY_MESSAGE:
         if part in message:
-            return cause(detail, **native)
+            return cause(detail, native_code=native_code, native_message=message)
     default = (StatementFailed, "the database refused the statement")
     cause, detail = CAUSES.get(code) or CAUSES.get(code & 0xFF) or default
-    return cause(detail or message, **native)
+    return cause(detail or message, native_code=native_code, native_message=message)
 
 
 def code_of(error: BaseException) -> int:
     """SQLite's extended result code; 0 for an error of Python's module itself."""
     return getattr(error, "sqlite_errorcode", None) or 0
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Somebody else holds a lock that may become free: the statement may be tried again."""
+    code = code_of(error)
+    return code & 0xFF == sqlite3.SQLITE_BUSY and code != sqlite3.SQLITE_BUSY_SNAPSHOT
 
 
 def breaks_connection(error: BaseException) -> bool:
@@ -111,7 +117,7 @@ def breaks_connection(error: BaseException) -> bool:
     return code & 0xFF in _LOST or code == sqlite3.SQLITE_READONLY_DBMOVED
 
 
-def cannot_open(error: sqlite3.Error, path: Path | None) -> DatabaseError:
+def cannot_open(error: sqlite3.Error | OSError, path: Path | None) -> DatabaseError:
     """Why a file could not be opened. The path itself is for the operator, never for a caller."""
     code = code_of(error)
     return DatabaseUnavailable(

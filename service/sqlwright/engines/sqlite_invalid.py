@@ -75,10 +75,14 @@ def _place(
     for pattern in _NAMED:
         if found := pattern.match(message):
             parts = found["name"].lower().split(".")
-            index = _sequence(words, parts)
-            hint = _near_name(catalogue, words, found["what"], parts, found.groupdict().get("table"))
-            if index is not None:
-                return index, index + 2 * (len(parts) - 1), hint
+            place = _sequence(words, parts)
+            hint = ""
+            if message.startswith("ambiguous"):
+                hint = f"write its table before it, as in t.{parts[-1]}"
+            elif "no " in message:
+                hint = _near_name(catalogue, words, found["what"], parts, found.groupdict().get("table"))
+            if place is not None:
+                return place, place + 2 * (len(parts) - 1), hint
             return 0, 0, hint
     return 0, 0, ""
 

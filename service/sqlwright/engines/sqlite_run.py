@@ -8,7 +8,7 @@ from contextlib import closing
 from itertools import islice
 
 from sqlwright.engines.sqlite_compile import CHANGING_VERBS, SQLiteProgram
-from sqlwright.engines.sqlite_session import Hop
+from sqlwright.engines.sqlite_hop import Hop
 from sqlwright.errors import MoreThanOneRow
 from sqlwright.query import Cardinality, Result, Values, Window
 

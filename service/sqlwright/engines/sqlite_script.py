@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from sqlwright.engines.sqlite_catalogue import Catalogue
 from sqlwright.engines.sqlite_compile import NO_TRANSACTION
+from sqlwright.engines.sqlite_hop import Hop
 from sqlwright.engines.sqlite_invalid import is_about_statement, refusal
 from sqlwright.engines.sqlite_run import in_transaction
-from sqlwright.engines.sqlite_session import Hop
 from sqlwright.errors import StatementFailed
 from sqlwright.query import Query, Result
 from sqlwright.sql.dialect import SQLITE

@@ -1,18 +1,12 @@
-"""SQLite sessions: how they are opened, lent, mended and ended, and how one call runs on a session's thread.
-
-aiosqlite gives every connection a thread and a queue of functions. A whole call (BEGIN, the statement, its rows, their
-JSON, COMMIT) is one function in that queue: one hop there and back, and no other call can come in between.
-"""
+"""SQLite sessions: how they are opened, lent, mended and ended. `databases` is the frame, the pool is ours."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import aiosqlite
 from databases import DatabaseURL
@@ -21,167 +15,45 @@ from databases.backends.sqlite import SQLiteConnection as StockConnection
 
 from sqlwright.engines.base import Lease, SessionOptions
 from sqlwright.engines.pool import Connector, Pool
-from sqlwright.engines.sqlite_errors import cannot_open
-from sqlwright.errors import DatabaseUnavailable, StatementTimeout
-
-T = TypeVar("T")
-Work = Callable[[sqlite3.Connection, "Hop"], T]
+from sqlwright.engines.sqlite_errors import cannot_open, is_locked
+from sqlwright.engines.sqlite_hop import Hop, Session
+from sqlwright.errors import DatabaseUnavailable
 
 STATEMENTS_MAX = 1024
 """Prepared statements kept per session."""
-INTERRUPT_SECONDS = 0.005
-"""Between two interrupts of a call that must stop: one that comes between two statements goes unheard."""
 BUSY_SECONDS = 0.025
 """How long SQLite itself waits for a lock. Nothing can interrupt that wait, so the longer one is a loop of ours."""
 CLOSE_SECONDS = 5.0
 
 _MEMORY = ":memory:"
-_PRAGMAS = ("synchronous=normal", "foreign_keys=on", "temp_store=memory", "trusted_schema=off")
+_PRAGMAS = ("synchronous=normal", "foreign_keys=on", "temp_store=memory")
 
 
-class Hop:
-    """One call on a session's thread, as the loop and the thread both see it."""
+class _File:
+    """Opens a database on the thread of the connection that is to have it.
 
-    __slots__ = ("_finished", "_lock", "_raw", "lock_timeout_seconds", "stopped")
+    An error is kept and not raised, because aiosqlite does not wait for the thread of a connection that failed.
+    """
 
-    def __init__(self, raw: sqlite3.Connection, lock_timeout_seconds: float = 0.0) -> None:
-        self._raw = raw
-        self._lock = threading.Lock()
-        self._finished = False
-        self.stopped = False
-        self.lock_timeout_seconds = lock_timeout_seconds
-
-    def stop(self) -> None:
-        """Loop: interrupt the call, again and again until it has finished."""
-        self.stopped = True
-        with self._lock:
-            if self._finished:
-                return
-            try:
-                self._raw.interrupt()
-            except sqlite3.ProgrammingError:
-                return  # closed meanwhile
-        asyncio.get_running_loop().call_later(INTERRUPT_SECONDS, self.stop)
-
-    def check(self) -> None:
-        """Thread: raises when the call is no longer wanted."""
-        if self.stopped:
-            raise StatementTimeout("the statement took too long and was stopped")
-
-    def finish(self) -> None:
-        """Thread: from here on nothing interrupts."""
-        with self._lock:
-            self._finished = True
-
-    def patiently(self, execute: Callable[..., T], *arguments: Any) -> T:
-        """Thread: run a statement, waiting for the locks of others as long as allowed."""
-        give_up_at: float | None = None
-        while True:
-            self.check()
-            try:
-                return execute(*arguments)
-            except sqlite3.OperationalError as error:
-                code = getattr(error, "sqlite_errorcode", 0)
-                if code & 0xFF != sqlite3.SQLITE_BUSY or code == sqlite3.SQLITE_BUSY_SNAPSHOT:
-                    raise
-                now = time.monotonic()
-                if give_up_at is None:
-                    give_up_at = now + self.lock_timeout_seconds
-                if now >= give_up_at:
-                    raise
-                time.sleep(0.001)  # SQLite does not always wait by itself
-
-
-class Session:
-    """An open connection with what its pool must know of it."""
-
-    __slots__ = ("busy", "connection", "ended", "lock_timeout_seconds", "raw", "touched", "worn")
-
-    def __init__(self, connection: aiosqlite.Connection, lock_timeout_seconds: float) -> None:
-        self.connection = connection
-        # sqlite3's own object: our functions run on the thread that owns it.
-        self.raw: sqlite3.Connection = connection._conn
-        self.lock_timeout_seconds = lock_timeout_seconds
-        self.busy = False
-        """A call runs, or was left by its caller and may still run."""
-        self.touched = False
-        """Used other than by `call`, so that nothing is known of its state."""
-        self.worn = False
-        """Its settings, temporary tables or attached files may have changed."""
-        self.ended = False
-
-    async def call(self, work: Work[T], timeout_seconds: float | None) -> T:
-        """Run `work` on the session's thread. At the deadline, or when the caller leaves, it is interrupted."""
-        if self.ended:
-            raise DatabaseUnavailable("the connection to the database is closed")
-        hop = Hop(self.raw, self.lock_timeout_seconds)
-        timer = None
-        if timeout_seconds is not None:
-            timer = asyncio.get_running_loop().call_later(timeout_seconds, hop.stop)
-        self.busy = True
-        try:
-            # Private, and the point of aiosqlite for us: a public method would run one statement a hop.
-            result: T = await self.connection._execute(_run, work, self.raw, hop)  # type: ignore[no-untyped-call]
-        except asyncio.CancelledError:
-            hop.stop()  # `busy` stays: the pool mends the session, which waits for the thread
-            raise
-        except BaseException:
-            self.busy = False
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
-        self.busy = False
-        return result
-
-
-def _run(work: Work[T], raw: sqlite3.Connection, hop: Hop) -> T:
-    try:
-        return work(raw, hop)
-    finally:
-        hop.finish()
-
-
-class _Opening:
-    """Opens on the new connection's own thread; if the opener leaves meanwhile, nothing stays open."""
-
-    def __init__(self, path: Path | None, read_only: bool) -> None:
+    def __init__(self, path: Path | None, *, read_only: bool) -> None:
         self._path = path
         self._read_only = read_only
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self._raw: sqlite3.Connection | None = None
+        self.error: sqlite3.Error | OSError | None = None
 
     def open(self) -> sqlite3.Connection:
-        """Thread."""
-        if self._read_only and self._path is not None and not self._path.exists():
-            # As for a writer, a file that is not there is an empty database.
-            self._connect("rwc").close()
-        raw = self._connect("ro" if self._read_only else "rwc")
-        with self._lock:
-            if not self._abandoned:
-                self._raw = raw
-                return raw
-        raw.close()
-        raise sqlite3.OperationalError("opened for nobody")
-
-    def abandon(self) -> None:
-        """Loop."""
-        with self._lock:
-            self._abandoned = True
-            raw, self._raw = self._raw, None
-        if raw is not None:
-            raw.close()
+        try:
+            if self._read_only and self._path is not None and not self._path.exists():
+                # As for a writer, a file that is not there is an empty database.
+                self._connect("rwc").close()
+            return self._connect("ro" if self._read_only else "rwc")
+        except (sqlite3.Error, OSError) as error:
+            self.error = error
+            return sqlite3.connect(_MEMORY)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         target = _MEMORY if self._path is None else f"{self._path.absolute().as_uri()}?mode={mode}"
         raw = sqlite3.connect(
-            target,
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            cached_statements=STATEMENTS_MAX,
-            check_same_thread=False,  # `abandon` closes from the loop; else only the connection's thread uses it
+            target, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=STATEMENTS_MAX
         )
         try:
             # SQLite opens a file when it is first read: anything wrong with it shows here.
@@ -211,19 +83,31 @@ class SQLiteConnector(Connector[Session]):
         self._ending: set[asyncio.Future[Any]] = set()
 
     async def open(self) -> Session:
-        opening = _Opening(self._path, self._options.read_only and self._path is not None)
+        # A task of its own: an opener that leaves must not leave the thread behind.
+        opening = asyncio.get_running_loop().create_task(self._open())
+        self._ending.add(opening)
+        opening.add_done_callback(self._ending.discard)
         try:
             async with asyncio.timeout(self._options.connect_timeout_seconds):
-                connection = await aiosqlite.Connection(opening.open, iter_chunk_size=64)
+                return await asyncio.shield(opening)
         except TimeoutError:
-            opening.abandon()
+            opening.add_done_callback(self._abandon)
             raise DatabaseUnavailable("opening the database file took too long") from None
-        except sqlite3.Error as error:
-            raise cannot_open(error, self._path) from error
-        except BaseException:
-            opening.abandon()
+        except asyncio.CancelledError:
+            opening.add_done_callback(self._abandon)
             raise
+
+    async def _open(self) -> Session:
+        file = _File(self._path, read_only=self._options.read_only and self._path is not None)
+        connection = await aiosqlite.Connection(file.open, iter_chunk_size=64)
+        if file.error is not None:
+            await connection.close()
+            raise cannot_open(file.error, self._path) from file.error
         return Session(connection, self._options.lock_timeout_seconds)
+
+    def _abandon(self, opening: asyncio.Task[Session]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self.terminate(opening.result())
 
     def is_alive(self, connection: Session) -> bool:
         return not connection.ended and not (connection.worn and self._path is not None)
@@ -263,15 +147,17 @@ class SQLiteConnector(Connector[Session]):
 
     async def all_ended(self) -> None:
         """Wait until the threads of ended sessions are through, or a loop that closes would cut them off."""
-        if self._ending:
-            await asyncio.wait(self._ending, timeout=CLOSE_SECONDS)
+        deadline = asyncio.get_running_loop().time() + CLOSE_SECONDS
+        while self._ending and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._ending, timeout=left)  # what was being opened ends in two steps
+            await asyncio.sleep(0)  # its callbacks, which take it off the list
 
 
-class SQLiteLease(StockConnection, Lease[aiosqlite.Connection]):  # type: ignore[misc]
+class SQLiteLease(StockConnection, Lease[aiosqlite.Connection]):
     """A session of the pool. Named queries run by `call`, SQLAlchemy Core expressions by the inherited methods."""
 
     def __init__(self, backend: SQLiteBackend, dialect: Any) -> None:
-        super().__init__(backend, dialect)
+        super().__init__(backend._pool, dialect)
         self._backend = backend
         self._session: Session | None = None
         self.read_only = backend.options.read_only
@@ -297,22 +183,31 @@ class SQLiteLease(StockConnection, Lease[aiosqlite.Connection]):  # type: ignore
     # What runs past `Session.call` leaves the session in a state nobody knows: it is mended at release.
 
     async def fetch_all(self, query: Any) -> list[Any]:
-        self.session.touched = True
-        rows: list[Any] = await super().fetch_all(query)
+        rows: list[Any] = await self._patiently(super().fetch_all, query)
         return rows
 
     async def fetch_one(self, query: Any) -> Any:
-        self.session.touched = True
-        return await super().fetch_one(query)
+        return await self._patiently(super().fetch_one, query)
 
     async def execute(self, query: Any) -> Any:
-        self.session.touched = True
-        return await super().execute(query)
+        return await self._patiently(super().execute, query)
 
-    async def iterate(self, query: Any) -> AsyncIterator[Any]:
+    async def iterate(self, query: Any) -> AsyncGenerator[Any, None]:
         self.session.touched = True
         async for row in super().iterate(query):
             yield row
+
+    async def _patiently(self, run: Callable[[Any], Awaitable[Any]], query: Any) -> Any:
+        self.session.touched = True
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._backend.options.lock_timeout_seconds
+        while True:
+            try:
+                return await run(query)
+            except sqlite3.OperationalError as error:
+                if not is_locked(error) or loop.time() >= give_up_at:
+                    raise
+            await asyncio.sleep(BUSY_SECONDS)
 
     @property
     def raw_connection(self) -> aiosqlite.Connection:
@@ -320,7 +215,7 @@ class SQLiteLease(StockConnection, Lease[aiosqlite.Connection]):  # type: ignore
         return self.session.connection
 
 
-class SQLiteBackend(StockBackend):  # type: ignore[misc]
+class SQLiteBackend(StockBackend):
     def __init__(self, database_url: DatabaseURL | str, *, options: SessionOptions) -> None:
         super().__init__(database_url)
         location = str(database_url).partition(":///")[2]

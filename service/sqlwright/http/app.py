@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from sqlwright import __version__
 from sqlwright.address import parse_address
 from sqlwright.config import Settings, load_settings, snapshot_path
+from sqlwright.errors import Diagnostic
 from sqlwright.http.docs import docs_asset, docs_page
 from sqlwright.http.frame import Frame
 from sqlwright.http.health import readiness
@@ -59,13 +60,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises `SettingsError` and `LoadError`. The database is first asked when the lifespan has begun, and may be down.
     """
+    diagnostics: tuple[Diagnostic, ...] = ()  # the parent has told them already
     snapshot = snapshot_path() if settings is None else None
     if snapshot is not None:
         settings, registry = read_snapshot(snapshot)
     else:
         settings = settings or load_settings()
-        registry = _load(settings)
+        registry, diagnostics = _load(settings)
     service = Service(settings, registry, snapshot)
+    for diagnostic in diagnostics:
+        service.log.diagnostic(diagnostic)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -85,13 +89,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _load(settings: Settings) -> Registry:
+def _load(settings: Settings) -> tuple[Registry, tuple[Diagnostic, ...]]:
     dialect = parse_address(settings.database_url).dialect
     if settings.reload:
         # While somebody edits, the files that are right are served.
-        return reload(Registry(()), settings.queries, dialect).registry
-    registry, _ = load_registry(settings.queries, dialect)
-    return registry
+        loaded = reload(Registry(), settings.queries, dialect)
+        return loaded.registry, loaded.diagnostics
+    return load_registry(settings.queries, dialect)
 
 
 async def _hand_to_frame(_: Request, error: Exception) -> Response:

@@ -7,11 +7,8 @@ from typing import Any
 
 from sqlwright.contract import Contracts
 from sqlwright.http.schemas import default_value
+from sqlwright.http.service import query_path
 from sqlwright.query import Access, Column, Kind, Parameter, Query
-
-
-def query_url(query: Query) -> str:
-    return f"/queries/{query.name.replace('.', '/')}"
 
 
 def render_catalogue(queries: Iterable[Query], namespace: str, contracts: Contracts) -> dict[str, Any]:
@@ -21,9 +18,7 @@ def render_catalogue(queries: Iterable[Query], namespace: str, contracts: Contra
     below = sorted({query.name[len(prefix) :].split(".")[0] for query in chosen if "." in query.name[len(prefix) :]})
     return {
         "namespace": namespace or None,
-        "namespaces": [
-            {"name": prefix + name, "url": f"/queries/{(prefix + name).replace('.', '/')}"} for name in below
-        ],
+        "namespaces": [{"name": prefix + name, "url": query_path(prefix + name)} for name in below],
         "queries": [_entry(query, contracts) for query in chosen],
     }
 
@@ -33,7 +28,7 @@ def _entry(query: Query, contracts: Contracts) -> dict[str, Any]:
     parameters = contract.parameters if contract else query.parameters
     return {
         "name": query.name,
-        "url": query_url(query),
+        "url": query_path(query.name),
         "methods": ["GET", "HEAD", "POST"] if query.access is Access.READ else ["POST"],
         "doc": query.doc,
         "cardinality": query.cardinality.value,

@@ -29,15 +29,16 @@ class Exchange:
 
     __slots__ = (
         "access", "code", "complete", "cors_origin", "database_seconds", "encode_seconds", "error", "executing",
-        "headers", "method", "path", "query", "query_string", "request_id", "rows", "scope", "started", "status",
-        "waited_seconds",
+        "headers", "method", "path", "query", "query_string", "request_id", "root_path", "rows", "scope", "started",
+        "status", "waited_seconds",
     )  # fmt: skip
 
     def __init__(self, scope: Scope) -> None:
         self.started = time.perf_counter()
         self.scope = scope
         self.method: str = scope["method"]
-        self.path: str = scope["path"]
+        self.root_path: str = scope.get("root_path", "")
+        self.path = _below(self.root_path, scope["path"])
         self.query_string: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id", b"")
@@ -75,3 +76,8 @@ class Exchange:
     def instance(self) -> str:
         """The path as a URI reference, of bounded length."""
         return quote(self.path, safe="/:@!$&'()*+,;=~", errors="replace")[:_INSTANCE_LENGTH_MAX]
+
+
+def _below(root_path: str, path: str) -> str:
+    """The path inside the application: where a proxy has cut a prefix, some servers put it back (ASGI's root_path)."""
+    return path[len(root_path) :] if root_path and path.startswith(root_path + "/") else path

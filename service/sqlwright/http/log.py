@@ -10,7 +10,7 @@ from typing import Any, TextIO
 import orjson
 
 from sqlwright.config import Settings
-from sqlwright.errors import DatabaseError, QueryInvalid
+from sqlwright.errors import DatabaseError, Diagnostic, QueryInvalid
 from sqlwright.http.exchange import Exchange
 
 _PROBES = frozenset({"/livez", "/readyz"})
@@ -49,6 +49,11 @@ class Log:
 
     def event(self, level: str, message: str) -> None:
         self._write({"level": level, "message": message}, f"{level}: {message}")
+
+    def diagnostic(self, diagnostic: Diagnostic) -> None:
+        """What is wrong in a query file, with the line and a caret under the place."""
+        place = {"file": diagnostic.file, "line": diagnostic.line, "column": diagnostic.column}
+        self._write({"level": diagnostic.severity, "message": str(diagnostic), **place}, str(diagnostic))
 
     def failure(self, message: str, error: BaseException, request_id: str | None = None) -> None:
         """Something that should not have happened, with where it did."""

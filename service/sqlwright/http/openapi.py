@@ -9,9 +9,8 @@ import orjson
 
 from sqlwright import __version__
 from sqlwright.contract import Contract
-from sqlwright.http.catalogue import query_url
 from sqlwright.http.schemas import Schema, columns_schema, parameter_schema
-from sqlwright.http.service import Service
+from sqlwright.http.service import Service, query_path
 from sqlwright.query import Access, Cardinality, Kind, Parameter, Query
 
 _PROBLEM_REFERENCE = {"$ref": "#/components/responses/Problem"}
@@ -84,7 +83,8 @@ class _Writer:
 
     def document(self, queries: Sequence[Query], contracts: Sequence[Contract | None]) -> dict[str, Any]:
         paths = {
-            query_url(query): self._path(query, contract) for query, contract in zip(queries, contracts, strict=True)
+            query_path(query.name): self._path(query, contract)
+            for query, contract in zip(queries, contracts, strict=True)
         }
         return {
             "openapi": "3.1.0",
@@ -122,7 +122,7 @@ class _Writer:
                 "default": _PROBLEM_REFERENCE,
             },
         }
-        if query.doc:
+        if query.doc not in ("", summary):
             operation["description"] = query.doc
         return operation
 
@@ -171,7 +171,13 @@ class _Writer:
             value: Schema = next(iter(row["properties"].values())) if columns else {}
             return _object({"value": value})
         if cardinality is Cardinality.MANY:
-            return _object({"data": {"type": "array", "items": row}, "next": {"type": ["string", "null"]}})
+            page = _object({"data": {"type": "array", "items": row}, "next": {"type": ["string", "null"]}})
+            if query.is_paged and query.statement.has_limit:
+                page["properties"]["truncated"] = {
+                    "const": True,
+                    "description": "there are more rows than may be given",
+                }
+            return page
         if cardinality is Cardinality.ONE_OR_NONE:
             return {"anyOf": [row, {"type": "null"}]}
         return row

@@ -62,6 +62,7 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.OutcomeUnknown: (504, "Outcome unknown"),
 }
 
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _PROBLEM_JSON: Header = (b"content-type", b"application/problem+json")
 _FRAMEWORK: Mapping[int, type[SqlwrightError]] = {
     404: errors.NotFound,
@@ -73,22 +74,23 @@ _FRAMEWORK: Mapping[int, type[SqlwrightError]] = {
 
 def problem(exchange: Exchange, error: Exception, *, development: bool) -> Answer:
     """The answer for an exception, ours, the framework's or an unexpected one."""
-    if isinstance(error, HTTPException) and error.status_code not in (404, 405):
-        status, title = error.status_code, HTTPStatus(error.status_code).phrase
-    else:
-        status, title = 0, ""
     ours = _translate(error)
-    if not status:
-        status, title = STATUSES[type(ours)]
-    exchange.code = ours.code
+    status, title = STATUSES[type(ours)]
+    code = ours.code
+    if isinstance(error, HTTPException) and error.status_code != status:
+        # A route that somebody added to the application says something of its own.
+        status = error.status_code
+        title = _PHRASES.get(status, "Error")
+        code = title.lower().replace(" ", "_")
+    exchange.code = code
     exchange.error = error
     body: dict[str, Any] = {
-        "type": PROBLEM_TYPE + ours.code,
+        "type": PROBLEM_TYPE + code,
         "title": title,
         "status": status,
         "detail": _detail(ours, development),
         "instance": exchange.instance,
-        "code": ours.code,
+        "code": code,
         "request_id": exchange.request_id,
         "retryable": ours.retryable,
         "outcome": ours.outcome,
@@ -98,7 +100,7 @@ def problem(exchange: Exchange, error: Exception, *, development: bool) -> Answe
         body["hint"] = ours.hint
     if development:
         body.update(_development(ours))
-    return Answer(status, _dump(body), [_PROBLEM_JSON, *_headers(ours, status)])
+    return Answer(status, _dump(body), [_PROBLEM_JSON, *_headers(ours, status), *_own_headers(error)])
 
 
 def _dump(body: dict[str, Any]) -> bytes:
@@ -124,6 +126,8 @@ def _translate(error: Exception) -> SqlwrightError:
             allow = (error.headers or {}).get("Allow", "GET")
             return errors.MethodNotAllowed(f"this path takes {allow}", [part.strip() for part in allow.split(",")])
         if error.status_code == HTTPStatus.NOT_FOUND:
+            if error.detail != _PHRASES[HTTPStatus.NOT_FOUND]:
+                return errors.NotFound(str(error.detail))
             return errors.NotFound("there is nothing at this path", hint="GET / lists what is here")
         return _FRAMEWORK.get(error.status_code, errors.CallError)(str(error.detail))
     return SqlwrightError("something went wrong; the log of the service has it under this request id")
@@ -169,3 +173,10 @@ def _headers(error: SqlwrightError, status: int) -> list[Header]:
     if isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode("ascii")))
     return headers
+
+
+def _own_headers(error: Exception) -> list[Header]:
+    """Those of the framework's exception, such as WWW-Authenticate; Allow is ours already."""
+    if not isinstance(error, HTTPException) or isinstance(_translate(error), errors.MethodNotAllowed):
+        return []
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in (error.headers or {}).items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote_to_bytes
 
 import orjson
 
@@ -52,11 +52,10 @@ def respond(exchange: Exchange, plan: Plan, result: Result) -> Answer:
 
 def _next_link(exchange: Exchange, token: str) -> bytes:
     """The same call with another `next`: relative to this server, so that it holds behind any proxy."""
-    raw = exchange.query_string.decode("latin-1")
-    kept = [pair for pair in raw.split("&") if pair and unquote_plus(pair.partition("=")[0]) != "next"]
-    query = quote("&".join([*kept, f"next={token}"]), safe="%&=+!$'()*,;:@/?-._~")
-    path = exchange.scope.get("root_path", "") + exchange.path
-    return f'<{quote(path)}?{query}>; rel="next"'.encode("ascii")
+    pairs = exchange.query_string.split(b"&")
+    kept = [pair for pair in pairs if pair and unquote_to_bytes(pair.partition(b"=")[0]) != b"next"]
+    query = quote(b"&".join([*kept, b"next=" + token.encode("ascii")]), safe="%&=+!$'()*,;:@/?-._~")
+    return f'<{quote(exchange.root_path + exchange.path)}?{query}>; rel="next"'.encode("ascii")
 
 
 async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:

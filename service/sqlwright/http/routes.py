@@ -23,12 +23,14 @@ from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import check_accept
 from sqlwright.http.request_body import read_body
 from sqlwright.http.responses import Answer, json_answer, respond
-from sqlwright.http.service import QUERIES_PATH, Service
+from sqlwright.http.service import QUERIES_PATH, Served, Service, query_path
 from sqlwright.parameters.json_body import parse_json
 from sqlwright.plan import Plan, make_bulk_plan, make_plan
 from sqlwright.query import Access, Cardinality, Query
 
 _NAME_LENGTH_MAX = 200
+_NEAR_AMONG_MAX = 1000
+"""Comparing a name with so many others takes milliseconds, during which nobody else is served."""
 _READING = ("GET", "HEAD", "POST")
 _WRITING = ("POST",)
 
@@ -93,27 +95,29 @@ def _catalogue(service: Service, exchange: Exchange) -> Answer:
     served = service.served
     namespace = served.namespaces.get(exchange.path)
     if namespace is None:
-        raise unknown_query(service, exchange.path)
+        raise unknown_query(served, exchange.path)
     _check_method(exchange, ("GET", "HEAD"))
     check_accept(exchange.every(b"accept"))
     return json_answer(render_catalogue(served.callable, namespace, service.contracts))
 
 
-def unknown_query(service: Service, path: str) -> UnknownQuery:
+def unknown_query(served: Served, path: str) -> UnknownQuery:
+    """With names that are near, where looking for them does not keep others waiting."""
     name = path.removeprefix(QUERIES_PATH + "/").replace("/", ".")
     if len(name) > _NAME_LENGTH_MAX:
         return UnknownQuery(name[:_NAME_LENGTH_MAX] + "…")
-    query = service.served.registry.get(name)
+    query = served.registry.get(name)
     if query is not None and query.cardinality is Cardinality.SCRIPT:
         error = UnknownQuery(name)
         error.hint = f"it is a script, which only the command line runs: sqlwright run {name}"
         return error
+    if len(served.registry) > _NEAR_AMONG_MAX:
+        return UnknownQuery(name)
     try:
-        service.served.registry[name]
+        served.registry[name]
     except UnknownQuery as error:
-        near = [other for other in error.near if other in service.served.names]
-        return UnknownQuery(name, near)
-    return UnknownQuery(name)
+        return UnknownQuery(name, [near for near in error.near if query_path(near) in served.by_path])
+    return UnknownQuery(name)  # `a.b` for `a/b`: the name of a query, but not its path
 
 
 def _check_method(exchange: Exchange, allow: tuple[str, ...]) -> None:

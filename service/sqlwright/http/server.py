@@ -48,11 +48,13 @@ def serve(settings: Settings, registry: Registry) -> int:
 
         def announce() -> None:
             if wait_until_listening(address, port):
-                count = len(registry)
-                queries = "query" if count == 1 else "queries"
-                log.event("info", f"serving {count} {queries} at {reachable_url(address, port)}")
+                log.event("info", f"serving {_count(registry)} at {reachable_url(address, port)}")
 
         return _run(settings, address, port, announce, lambda: _compile(settings, folder, log))
+
+
+def _count(registry: Registry) -> str:
+    return "1 query" if len(registry) == 1 else f"{len(registry)} queries"
 
 
 def _compile(settings: Settings, folder: Path, log: Log) -> bool:
@@ -62,16 +64,18 @@ def _compile(settings: Settings, folder: Path, log: Log) -> bool:
         write_queries(folder, registry)
     except LoadError as error:
         write_reload_error(folder, [place_of(d) for d in error.diagnostics if d.severity == "error"])
-        log.event("error", f"reload refused, the queries before it are served on\n\n{error}")
+        for diagnostic in error.diagnostics:
+            log.diagnostic(diagnostic)
+        log.event("error", "reload refused: the queries before it are served on")
         return False
     except Exception as error:
         write_reload_error(folder, ["the folder of queries could not be read"])
-        log.failure("reload refused, the queries before it are served on", error)
+        log.failure("reload refused: the queries before it are served on", error)
         return False
     write_reload_error(folder, [])
     for warning in warnings:
-        log.event("warning", str(warning))
-    log.event("info", f"reloaded: {len(registry)} queries; replacing the workers")
+        log.diagnostic(warning)
+    log.event("info", f"reloaded {_count(registry)}; replacing the workers")
     return True
 
 
@@ -114,6 +118,12 @@ def _server_class() -> Any:
         def _spawn_workers(self, *arguments: Any) -> None:
             super()._spawn_workers(*arguments)
             threading.Thread(target=self.announce, daemon=True).start()
+
+        def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
+            for worker in workers:
+                if self.interrupt_signal:  # replacing takes seconds a worker; a stop does not wait for the rest
+                    return
+                super()._respawn_workers([worker], *arguments, **options)
 
         def _reload(self, *arguments: Any) -> None:
             self.reload_signal = False

@@ -79,10 +79,6 @@ class Served:
     def callable(self) -> Iterable[Query]:
         return self.by_path.values()
 
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(query.name for query in self.callable)
-
 
 class Service:
     def __init__(self, settings: Settings, registry: Registry, snapshot: Path | None = None) -> None:

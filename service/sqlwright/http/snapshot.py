@@ -26,9 +26,7 @@ def write_settings(folder: Path, settings: Settings) -> None:
 
 def write_queries(folder: Path, registry: Registry) -> None:
     """Takes the place of the old one in one step: a worker that starts meanwhile reads the one or the other."""
-    fresh = folder / (_QUERIES + ".new")
-    registry.dump(fresh)
-    fresh.replace(folder / _QUERIES)
+    registry.dump(folder / _QUERIES)
 
 
 def read_snapshot(folder: Path) -> tuple[Settings, Registry]:

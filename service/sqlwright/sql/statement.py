@@ -33,7 +33,7 @@ class Rendered:
 def render(statement: Statement, slot: Callable[[Slot], str]) -> Rendered:
     """The statement with what `slot` writes for each use of a parameter.
 
-    A blank goes before every placeholder: `LIMIT:n` sent as `LIMIT$1` would be an alias on PostgreSQL.
+    A blank stands before every placeholder: `LIMIT:n` sent as `LIMIT$1` would be an alias on PostgreSQL.
     """
     pieces: list[str] = []
     starts: list[int] = []
@@ -42,7 +42,11 @@ def render(statement: Statement, slot: Callable[[Slot], str]) -> Rendered:
     length = 0
     for part in statement.parts:
         is_text = isinstance(part, Text)
-        piece = part.text if isinstance(part, Text) else " " + slot(part)
+        if isinstance(part, Text):
+            piece = part.text
+        else:
+            blank = "" if pieces and pieces[-1][-1:].isspace() else " "
+            piece = blank + slot(part)
         starts.append(length)
         offsets.append(part.offset)
         moves.append(is_text)

@@ -1,0 +1,127 @@
+"""How one call runs on a SQLite session's thread.
+
+aiosqlite gives every connection a thread and a queue of functions. A whole call (BEGIN, the statement, its rows, their
+JSON, COMMIT) is one function in that queue: one hop there and back, and no other call can come in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import aiosqlite
+
+from sqlwright.engines.sqlite_errors import is_locked
+from sqlwright.errors import DatabaseUnavailable, StatementTimeout
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection, "Hop"], T]
+
+INTERRUPT_SECONDS = 0.005
+"""Between two interrupts of a call that must stop: one that comes between two statements goes unheard."""
+
+
+class Hop:
+    """One call on a session's thread, as the loop and the thread both see it."""
+
+    __slots__ = ("_finished", "_lock", "_raw", "lock_timeout_seconds", "stopped")
+
+    def __init__(self, raw: sqlite3.Connection, lock_timeout_seconds: float = 0.0) -> None:
+        self._raw = raw
+        self._lock = threading.Lock()
+        self._finished = False
+        self.stopped = False
+        self.lock_timeout_seconds = lock_timeout_seconds
+
+    def stop(self) -> None:
+        """Loop: interrupt the call, again and again until it has finished."""
+        self.stopped = True
+        with self._lock:
+            if self._finished:
+                return
+            try:
+                self._raw.interrupt()
+            except sqlite3.ProgrammingError:
+                return  # closed meanwhile
+        asyncio.get_running_loop().call_later(INTERRUPT_SECONDS, self.stop)
+
+    def check(self) -> None:
+        """Thread: raises when the call is no longer wanted."""
+        if self.stopped:
+            raise StatementTimeout("the statement took too long and was stopped")
+
+    def finish(self) -> None:
+        """Thread: from here on nothing interrupts."""
+        with self._lock:
+            self._finished = True
+
+    def patiently(self, execute: Callable[..., T], *arguments: Any) -> T:
+        """Thread: run a statement, waiting for the locks of others as long as allowed."""
+        give_up_at: float | None = None
+        while True:
+            self.check()
+            try:
+                return execute(*arguments)
+            except sqlite3.OperationalError as error:
+                if not is_locked(error):
+                    raise
+                now = time.monotonic()
+                if give_up_at is None:
+                    give_up_at = now + self.lock_timeout_seconds
+                if now >= give_up_at:
+                    raise
+                time.sleep(0.001)  # SQLite does not always wait by itself
+
+
+class Session:
+    """An open connection with what its pool must know of it."""
+
+    __slots__ = ("busy", "connection", "ended", "lock_timeout_seconds", "raw", "touched", "worn")
+
+    def __init__(self, connection: aiosqlite.Connection, lock_timeout_seconds: float) -> None:
+        self.connection = connection
+        # sqlite3's own object: our functions run on the thread that owns it.
+        self.raw: sqlite3.Connection = connection._conn
+        self.lock_timeout_seconds = lock_timeout_seconds
+        self.busy = False
+        """A call runs, or was left by its caller and may still run."""
+        self.touched = False
+        """Used other than by `call`, so that nothing is known of its state."""
+        self.worn = False
+        """Its settings, temporary tables or attached files may have changed."""
+        self.ended = False
+
+    async def call(self, work: Work[T], timeout_seconds: float | None) -> T:
+        """Run `work` on the session's thread. At the deadline, or when the caller leaves, it is interrupted."""
+        if self.ended:
+            raise DatabaseUnavailable("the connection to the database is closed")
+        hop = Hop(self.raw, self.lock_timeout_seconds)
+        timer = None
+        if timeout_seconds is not None:
+            timer = asyncio.get_running_loop().call_later(timeout_seconds, hop.stop)
+        self.busy = True
+        try:
+            # Private, and the point of aiosqlite for us: a public method would run one statement a hop.
+            result: T = await self.connection._execute(_run, work, self.raw, hop)  # type: ignore[no-untyped-call]
+        except asyncio.CancelledError:
+            hop.stop()  # `busy` stays: the pool mends the session, which waits for the thread
+            raise
+        except BaseException:
+            self.busy = False
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        self.busy = False
+        return result
+
+
+def _run(work: Work[T], raw: sqlite3.Connection, hop: Hop) -> T:
+    try:
+        return work(raw, hop)
+    finally:
+        hop.finish()
