@@ -47,7 +47,7 @@ class Contracts:
         self._settings = settings
         self._ready: dict[str, Contract] = {}
         self._refused: dict[str, tuple[Query, QueryInvalid, float]] = {}
-        self._describing: dict[str, asyncio.Task[Contract]] = {}
+        self._describing: dict[str, tuple[Query, asyncio.Task[Contract]]] = {}
 
     def ready(self, query: Query) -> Contract | None:
         """The contract if it is already there: a dictionary access."""
@@ -65,16 +65,17 @@ class Contracts:
         refused = self._refused.get(query.name)
         if refused is not None and refused[0] is query and time.monotonic() - refused[2] < REFUSAL_KEPT_SECONDS:
             raise refused[1]
-        task = self._describing.get(query.name)
-        if task is None:
+        described, task = self._describing.get(query.name, (None, None))
+        if task is None or described is not query:  # one for the version before a reload does not count
             task = asyncio.get_running_loop().create_task(self._describe(query))
-            self._describing[query.name] = task
+            self._describing[query.name] = (query, task)
             task.add_done_callback(lambda done: self._described(query.name, done))
         # Shielded: many calls may wait for one description, and one that leaves must not take it from the others.
         return await asyncio.shield(task)
 
     def _described(self, name: str, task: asyncio.Task[Contract]) -> None:
-        self._describing.pop(name, None)
+        if self._describing.get(name, (None, None))[1] is task:
+            del self._describing[name]
         if not task.cancelled():
             task.exception()  # seen, also when every caller has left meanwhile
 

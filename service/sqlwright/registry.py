@@ -16,6 +16,7 @@ from sqlwright.sql.folder import parents
 from sqlwright.sql.loader import load_folder
 
 NEAR_NAMES_MAX = 3
+COMPARED_NAMES_MAX = 500
 _COMPARED_NAME_CHARACTERS_MAX = 200
 """A longer name from a request is no slip of the pen, and comparing it costs its length."""
 
@@ -67,7 +68,11 @@ class Registry:
         same = [known for known in self._queries if known.lower() == lower or known.rpartition(".")[2].lower() == lower]
         if same:
             return same[:NEAR_NAMES_MAX]
-        return difflib.get_close_matches(lower, self._queries, n=NEAR_NAMES_MAX)
+        known = list(self._queries)
+        if len(known) > COMPARED_NAMES_MAX:  # comparing thousands would hold the event loop
+            namespace = lower.rpartition(".")[0] + "."
+            known = [other for other in known if other.lower().startswith(namespace)][:COMPARED_NAMES_MAX]
+        return difflib.get_close_matches(lower, known, n=NEAR_NAMES_MAX)
 
     def dump(self, path: Path) -> None:
         """Write a snapshot that only this user can read. An older one is replaced as a whole."""

@@ -19,7 +19,7 @@ WRONG = {
 def test_a_right_folder(cli: Cli, shop: str) -> None:
     answer = cli("check")
     assert answer.code == 0, answer.out
-    assert answer.out.endswith("9 of 9 queries checked and right, 0 errors, 0 warnings\n")
+    assert answer.out.endswith("9 queries are right, 0 errors, 0 warnings\n")
 
 
 def test_json(cli: Cli, shop: str) -> None:

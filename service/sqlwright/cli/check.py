@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         output.json_result({"ok": ok, "queries": queries, "diagnostics": records})
     else:
         output.diagnostics(diagnostics, sys.stdout)
-        print(_summary(len(loaded.queries), len(contracts), errors, len(diagnostics) - errors))
+        print(_summary(len(contracts), errors, len(diagnostics) - errors))
     if away is not None:
         raise away
     return 1 if errors else 0
@@ -98,13 +98,12 @@ def _warnings(contract: Contract) -> Iterable[Diagnostic]:
         )
 
 
-def _summary(total: int, right: int, errors: int, warnings: int) -> str:
-    def count(number: int, word: str) -> str:
-        return f"{number} {word}" if number == 1 else f"{number} {word[:-1] + 'ies' if word[-1] == 'y' else word + 's'}"
+def _summary(right: int, errors: int, warnings: int) -> str:
+    def count(number: int, one: str, many: str) -> str:
+        return f"{number} {one if number == 1 else many}"
 
-    return (
-        f"{right} of {count(total, 'query')} checked and right, {count(errors, 'error')}, {count(warnings, 'warning')}"
-    )
+    queries = count(right, "query is", "queries are")
+    return f"{queries} right, {count(errors, 'error', 'errors')}, {count(warnings, 'warning', 'warnings')}"
 
 
 def _query_record(query: Query, contract: Contract | None) -> dict[str, Any]:

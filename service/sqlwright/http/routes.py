@@ -29,8 +29,6 @@ from sqlwright.plan import Plan, make_bulk_plan, make_plan
 from sqlwright.query import Access, Cardinality, Query
 
 _NAME_LENGTH_MAX = 200
-_NEAR_AMONG_MAX = 1000
-"""Comparing a name with so many others takes milliseconds, during which nobody else is served."""
 _READING = ("GET", "HEAD", "POST")
 _WRITING = ("POST",)
 
@@ -102,7 +100,7 @@ def _catalogue(service: Service, exchange: Exchange) -> Answer:
 
 
 def unknown_query(served: Served, path: str) -> UnknownQuery:
-    """With names that are near, where looking for them does not keep others waiting."""
+    """With names that are near and callable."""
     name = path.removeprefix(QUERIES_PATH + "/").replace("/", ".")
     if len(name) > _NAME_LENGTH_MAX:
         return UnknownQuery(name[:_NAME_LENGTH_MAX] + "…")
@@ -111,8 +109,6 @@ def unknown_query(served: Served, path: str) -> UnknownQuery:
         error = UnknownQuery(name)
         error.hint = f"it is a script, which only the command line runs: sqlwright run {name}"
         return error
-    if len(served.registry) > _NEAR_AMONG_MAX:
-        return UnknownQuery(name)
     try:
         served.registry[name]
     except UnknownQuery as error:
