@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+
+from servers import with_database
+from workbench import Bench
 
 ENGINES = ("sqlite", "postgresql")
 _numbers = itertools.count(1)
@@ -41,11 +41,6 @@ def postgresql_server() -> Iterator[str]:
             yield server.get_uri()
         finally:
             server.cleanup()
-
-
-def with_database(url: str, name: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc, "/" + name, parts.query, parts.fragment))
 
 
 async def _execute(url: str, statement: str) -> None:
@@ -72,67 +67,6 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture(params=ENGINES)
 def database_url(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(f"{request.param}_url")
-
-
-class Bench:
-    """The product below HTTP, over one database and a folder of query files made by the test."""
-
-    def __init__(self, url: str, folder: Path, **settings: Any) -> None:
-        from sqlwright.address import parse_address
-        from sqlwright.config import Settings
-        from sqlwright.contract import Contracts
-        from sqlwright.database import Database
-
-        self.folder = folder
-        self.settings = Settings(database_url=url, queries=folder, **settings)
-        self.dialect = parse_address(url).dialect
-        self.database = Database(self.settings)
-        self.contracts = Contracts(self.database, self.settings)
-        self.registry: Any = None
-
-    def write(self, files: Mapping[str, str]) -> None:
-        for name, text in files.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        self.load()
-
-    def load(self) -> None:
-        from sqlwright.registry import load_registry
-
-        self.registry, _ = load_registry(self.folder, self.dialect)
-
-    async def result(self, name: str, body: object = None, **limits: Any) -> tuple[Any, Any]:
-        """Plan and result of one call; `body` is a JSON body (an array for a bulk query)."""
-        from sqlwright.execute import execute
-        from sqlwright.plan import make_bulk_plan, make_plan, make_script_plan
-        from sqlwright.query import Cardinality
-
-        query = self.registry[name]
-        contract = await self.contracts.get(query)
-        if query.cardinality is Cardinality.SCRIPT:
-            plan = make_script_plan(contract)
-        elif query.cardinality is Cardinality.BULK:
-            plan = make_bulk_plan(contract, contract.validator.bulk(body, 100_000))
-        else:
-            plan = make_plan(contract, contract.validator.from_json(body or {}), **limits)
-        return plan, await execute(self.database, plan)
-
-    async def call(self, name: str, body: object = None, **limits: Any) -> Any:
-        """What the JSON body of a call says, with decimals as Decimal."""
-        from sqlwright.body import render_body
-
-        plan, result = await self.result(name, body, **limits)
-        return json.loads(render_body(plan, result)[0], parse_float=Decimal)
-
-    async def assert_whole(self) -> None:
-        """After any fault: every open connection is idle again, and nobody waits."""
-        for _ in range(200):
-            pools = [status for group in self.database.status().values() for status in group]
-            if all(p.size == p.idle and not p.waiting and not p.mending for p in pools):
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"not whole: {self.database.status()}")
 
 
 @pytest.fixture

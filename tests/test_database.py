@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from conftest import with_database
+from servers import with_database
 from sqlwright.config import Settings
 from sqlwright.database import Database
 from sqlwright.errors import AcquireTimeout, DatabaseUnavailable

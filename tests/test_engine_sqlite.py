@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -175,6 +176,11 @@ async def test_affected_and_keys(shop: Any) -> None:
     assert await shop.call("bulk_with", [{"name": "a"}, {"name": "b"}]) == {"affected": 2}
     assert await shop.call("bulk_returning", [{"name": "c"}, {"name": "d"}, {"name": "e"}]) == {"affected": 3}
     assert await shop.call("count") == {"value": 9}
+
+
+async def test_a_pragma_that_gives_rows(shop: Any) -> None:
+    shop.write({"pragma.sql": "-- name: columns\nPRAGMA table_info(log);"})
+    assert [row["name"] for row in (await shop.call("columns"))["data"]] == ["line"]
 
 
 async def test_pages_where_limit_cannot_follow(shop: Any) -> None:
@@ -417,6 +423,48 @@ async def test_a_file_that_does_not_exist_yet(open_bench: Any, tmp_path: Path) -
     await backend.disconnect()
 
 
+async def test_opening_waits_for_a_file_that_is_being_closed(sqlite_url: str) -> None:
+    path = sqlite_url.removeprefix("sqlite:///")
+    backend = SQLiteBackend(sqlite_url, options=options(read_only=True))
+    await backend.connect()
+    for _ in range(2):
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("PRAGMA journal_mode = delete")
+        other.execute("BEGIN EXCLUSIVE")
+        lease = backend.connection()
+        opening = asyncio.create_task(lease.acquire())
+        await asyncio.sleep(0.1)
+        assert not opening.done()
+        other.execute("ROLLBACK")
+        await opening
+        lease.broken = True
+        await lease.release()
+        other.close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DatabaseUnavailable, match="locked"):
+        await backend.connection().acquire()
+    other.close()
+    await backend.disconnect()
+
+
+async def test_a_reader_recovers_what_a_crash_left(sqlite_url: str) -> None:
+    path = sqlite_url.removeprefix("sqlite:///")
+    crash = (
+        "import os, sqlite3; c = sqlite3.connect({!r}, isolation_level=None); c.execute('PRAGMA journal_mode=wal'); "
+    )
+    crash += "c.execute('CREATE TABLE t (a)'); c.execute('INSERT INTO t VALUES (7)'); os._exit(9)"
+    crashed = await asyncio.create_subprocess_exec(sys.executable, "-c", crash.format(path))
+    assert await crashed.wait() == 9
+    backend = SQLiteBackend(sqlite_url, options=options(read_only=True))
+    await backend.connect()
+    lease = backend.connection()
+    await lease.acquire()
+    assert await ask(lease, "SELECT a FROM t") == 7
+    await lease.release()
+    await backend.disconnect()
+
+
 async def test_a_database_in_memory_is_one_connection(open_bench: Any) -> None:
     bench = await open_bench("sqlite:///:memory:", {"shop.sql": SHOP})
     await bench.call("make")
@@ -438,6 +486,15 @@ async def test_sessions_are_set_up(shop: Any) -> None:
                 for name in ("journal_mode", "foreign_keys", "synchronous", "query_only")
             ]
             assert found == ["wal", 1, 1, query_only]
+
+
+async def test_a_call_that_is_cut_off_by_the_end_of_the_service(shop: Any) -> None:
+    await shop.contracts.get(shop.registry["endless"])
+    task = asyncio.create_task(shop.call("endless"))
+    await asyncio.sleep(0.05)
+    await shop.database.close()
+    with pytest.raises(DatabaseUnavailable):
+        await task
 
 
 async def test_threads_and_descriptors_end_with_the_database(open_bench: Any, sqlite_url: str) -> None:

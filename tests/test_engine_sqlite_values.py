@@ -72,7 +72,7 @@ class Keep:
 
 @pytest.fixture(scope="module")
 def keep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keep]:
-    from conftest import Bench
+    from workbench import Bench
 
     folder: Path = tmp_path_factory.mktemp("values")
     with asyncio.Runner() as runner:
@@ -94,8 +94,7 @@ def test_integers(keep: Keep, value: int) -> None:
 @MANY
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_floats(keep: Keep, value: float) -> None:
-    exact = Decimal(repr(value))
-    found = keep.back("real", exact if exact.adjusted() else Decimal(repr(value)))
+    found = keep.back("real", Decimal(repr(value)))
     assert float(found) == value
     assert keep.has("real", Decimal(repr(value)), [Decimal(repr(value))])
 
@@ -133,7 +132,7 @@ def test_moments(keep: Keep, value: datetime) -> None:
 
 @MANY
 @given(
-    st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)),  # noqa: DTZ001 - hypothesis wants it so
+    st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)),
     st.integers(-15 * 60, 15 * 60),
 )
 def test_moments_with_an_offset(keep: Keep, value: datetime, minutes: int) -> None:
@@ -170,7 +169,8 @@ def test_json_keeps_its_digits_and_loses_its_line_breaks() -> None:
     [
         (1.0, "1"), (-0.0, "-0"), (0.1 + 0.2, "0.30000000000000004"), (1e-4, "0.0001"), (1e-5, "1e-05"),
         (1e-7, "1e-07"), (123456789012345.0, "123456789012345"), (1e14, "100000000000000"), (1e15, "1e+15"),
-        (1234567890123456.0, "1.234567890123456e+15"), (-1000000000000001.5, "-1.0000000000000015e+15"), (1e16, "1e+16"),
+        (1234567890123456.0, "1.234567890123456e+15"), (-1000000000000001.5, "-1.0000000000000015e+15"),
+        (1e16, "1e+16"),
         (1e20, "1e+20"), (1.7976931348623157e308, "1.7976931348623157e+308"), (5e-324, "5e-324"),
     ],
 )  # fmt: skip
@@ -210,10 +210,11 @@ def test_any_value_can_stand_in_any_column(kind: Kind, as_text: bool) -> None:
     assert [row["b"] for row in written] == [
         0, 1, 2, -5, 2**63 - 1, 1.5, 2, 1e300, "Infinity", "-Infinity", "", "text", "2026-01-31 10:00:00", "/w==", None,
     ]  # fmt: skip
-    for value, row in zip(SURPRISES, written, strict=True):
+    digits = json.loads(b"[" + encoder.rows(rows) + b"]", parse_float=Decimal, parse_int=Decimal)
+    for value, row, exact in zip(SURPRISES, written, digits, strict=True):
         assert json.loads(encoder.value((value, value))) == row["a"]
         if isinstance(value, int | float) and abs(value) != math.inf and kind is not Kind.BOOL:
-            assert float(row["a"]) == value
+            assert Decimal(exact["a"]) == Decimal(repr(value))
 
 
 @pytest.mark.parametrize(

@@ -164,3 +164,13 @@ def test_a_folder_that_is_gone_takes_nothing_down(tmp_path: Path) -> None:
     result = reload(old, tmp_path / "queries", SQLITE)
     assert (result.kept, len(result.registry)) == (("a",), 1)
     assert load_folder(tmp_path / "queries", SQLITE).folder_failed
+
+
+def test_a_query_that_stays_the_same_stays_the_same_object(tmp_path: Path) -> None:
+    (tmp_path / "a.sql").write_text("SELECT 1 AS a;")
+    (tmp_path / "b.sql").write_text("SELECT 1 AS b;")
+    old, _ = load_registry(tmp_path, SQLITE)
+    (tmp_path / "b.sql").write_text("SELECT 2 AS b;")
+    fresh = reload(old, tmp_path, SQLITE)
+    assert fresh.registry["a"] is old["a"]
+    assert fresh.registry["b"] is not old["b"]

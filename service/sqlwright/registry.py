@@ -117,7 +117,10 @@ def load_registry(folder: Path, dialect: Dialect) -> tuple[Registry, tuple[Diagn
 def reload(old: Registry, folder: Path, dialect: Dialect) -> Reload:
     """Load the folder anew; a query whose new text is wrong keeps its last good version. Never raises LoadError."""
     loaded = load_folder(folder, dialect)
-    new = {query.name: query for query in loaded.queries}
+    before = {query.name: query for query in old}
+    # What is the same stays the same object, by which its contract is known.
+    queries = [before[query.name] if before.get(query.name) == query else query for query in loaded.queries]
+    new = {query.name: query for query in queries}
     kept = [
         query
         for query in old
@@ -125,9 +128,8 @@ def reload(old: Registry, folder: Path, dialect: Dialect) -> Reload:
         and (loaded.folder_failed or query.name in loaded.broken or query.file in loaded.unread)
     ]
     kept_names = {query.name for query in kept}
-    before = {query.name: query for query in old}
     return Reload(
-        registry=Registry([*loaded.queries, *kept]),
+        registry=Registry([*queries, *kept]),
         added=tuple(sorted(new.keys() - before.keys())),
         changed=tuple(sorted(name for name in new.keys() & before.keys() if _differs(new[name], before[name]))),
         removed=tuple(sorted(before.keys() - new.keys() - kept_names)),

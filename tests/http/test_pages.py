@@ -155,8 +155,7 @@ async def test_dev_swaps_what_is_saved(settings: Settings) -> None:
         (folder / "artists" / "fresh.sql").write_text("-- :result :value\nSELECT 42 AS answer\n")
         assert (await until(client, "/queries/artists/fresh", 200)).json() == {"value": 42}
         (folder / "artists" / "fresh.sql").write_text("-- :result :vlaue\nSELECT 43 AS answer\n")
-        ready = (await until(client, "/readyz", 200, lambda response: response.json()["reload_errors"])).json()
-        assert "fresh.sql:1" in ready["reload_errors"][0]
+        await until(client, "/readyz", 200, lambda response: "fresh.sql:1" in str(response.json()["reload_errors"]))
         assert (await client.get("/queries/artists/fresh")).json() == {"value": 42}
         (folder / "artists" / "fresh.sql").unlink()
         await until(client, "/queries/artists/fresh", 404)

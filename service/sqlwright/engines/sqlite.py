@@ -12,6 +12,7 @@ from sqlwright.engines.base import Engine, PoolSizes, Program
 from sqlwright.engines.sqlite_compile import KEEPS_SESSION, SQLiteProgram, compile_query
 from sqlwright.engines.sqlite_hop import Work
 from sqlwright.engines.sqlite_session import SQLiteLease
+from sqlwright.errors import SqlwrightError
 from sqlwright.query import Access, Description, Parameter, Query, Result, SqlType, Values, Window
 from sqlwright.sql.dialect import SQLITE
 
@@ -45,7 +46,7 @@ class SQLiteEngine(Engine):
     def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
         return sqlite_bind.bind(type, value)
 
-    def translate(self, error: BaseException, access: Access) -> Any:
+    def translate(self, error: BaseException, access: Access) -> SqlwrightError | None:
         return sqlite_errors.translate(error, access)
 
     async def run(

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing as closed
 
 from sqlwright.engines.sqlite_catalogue import INTEGER, JSON, TableColumn, declared_type
+from sqlwright.engines.sqlite_invalid import is_about_statement
 from sqlwright.engines.sqlite_scope import Scope, reference
 from sqlwright.engines.sqlite_words import Word, at, closing, lexed, outermost, split
 from sqlwright.query import Column, Slot, SqlType, Statement
@@ -80,8 +81,10 @@ def _view_columns(raw: sqlite3.Connection, text: str) -> list[tuple[str, str]]:
         raw.execute(f"CREATE TEMP VIEW {_VIEW} AS {text}").close()
         with closed(raw.execute("SELECT name, type FROM pragma_table_info(?, 'temp')", (_VIEW,))) as cursor:
             return cursor.fetchall()
-    except sqlite3.OperationalError:
-        return []  # it compiles, but not as a view
+    except sqlite3.OperationalError as error:
+        if is_about_statement(error):
+            return []  # it compiles, but not as a view
+        raise
     finally:
         if raw.in_transaction:
             raw.execute("ROLLBACK").close()

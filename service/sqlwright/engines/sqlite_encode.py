@@ -24,7 +24,9 @@ _PLAIN = frozenset({int, str, type(None)})
 _FIXED_DIGITS = 15
 """From 10 to this power on floats are written with an exponent, as PostgreSQL does."""
 _INFINITIES = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
-_MOMENT = re.compile(r"\d{4,}-\d\d-\d\d \d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d(?::?\d\d)?)?")
+_MOMENT = re.compile(
+    r"[0-9]{4,}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
 _LINE_BREAKS = {ord("\n"): None, ord("\r"): None}
 _BIG_NAMES = frozenset({"bigint", "int8", "unsigned big int", "unsigned bigint"})
 
@@ -48,10 +50,9 @@ class Encoder:
     def rows(self, rows: Sequence[Row]) -> bytes:
         """JSON objects joined by commas."""
         names = self.names
-        columns = map(_column, self._writers, zip(*rows, strict=True))
+        columns = map(_column, self._writers, zip(*rows))  # noqa: B905 - here and below: of one length by construction
         # Without the brackets: the caller joins pieces.
-        written = orjson.dumps([dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)])
-        return written[1:-1]
+        return orjson.dumps([dict(zip(names, row)) for row in zip(*columns)])[1:-1]  # noqa: B905
 
     def value(self, row: Row) -> bytes:
         """The first column alone."""
@@ -80,8 +81,7 @@ def _writer(type: SqlType | None, big_numbers_as_text: bool) -> Write | None:
 def _surprise(value: Any) -> Any:
     """A value by its own type alone."""
     if type(value) is float:
-        infinity = _INFINITIES.get(value)
-        return orjson.Fragment(float_text(value)) if infinity is None else infinity
+        return _INFINITIES.get(value) or orjson.Fragment(float_text(value))
     if type(value) is bytes:
         return binascii.b2a_base64(value, newline=False).decode("ascii")
     return value
@@ -124,9 +124,12 @@ def _numeric(scale: int, *, as_text: bool) -> Write:
         text = repr(value)
         if "e" in text:
             text = format(Decimal(text), "f")
-        whole, _, fraction = text.partition(".")
-        fraction = ("" if fraction == "0" else fraction).ljust(scale, "0")
-        return wrap(f"{whole}.{fraction}" if fraction else whole)
+        point = text.find(".")
+        if point < 0:
+            return wrap(text + zeros)
+        if not scale and text.endswith(".0"):
+            return wrap(text[:-2])
+        return wrap(text + "0" * (scale - len(text) + point + 1))
 
     return write
 

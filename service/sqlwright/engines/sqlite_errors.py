@@ -105,7 +105,7 @@ def code_of(error: BaseException) -> int:
     return getattr(error, "sqlite_errorcode", None) or 0
 
 
-def is_locked(error: sqlite3.Error) -> bool:
+def is_locked(error: BaseException) -> bool:
     """Somebody else holds a lock that may become free: the statement may be tried again."""
     code = code_of(error)
     return code & 0xFF == sqlite3.SQLITE_BUSY and code != sqlite3.SQLITE_BUSY_SNAPSHOT

@@ -110,8 +110,10 @@ class Session:
         except asyncio.CancelledError:
             hop.stop()  # `busy` stays: the pool mends the session, which waits for the thread
             raise
-        except BaseException:
+        except Exception as error:
             self.busy = False
+            if self.ended:  # interrupted by whoever ended the session
+                raise DatabaseUnavailable("the connection to the database is closed") from error
             raise
         finally:
             if timer is not None:

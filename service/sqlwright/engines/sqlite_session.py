@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -35,20 +36,29 @@ class _File:
     An error is kept and not raised, because aiosqlite does not wait for the thread of a connection that failed.
     """
 
-    def __init__(self, path: Path | None, *, read_only: bool) -> None:
+    def __init__(self, path: Path | None, *, read_only: bool, lock_timeout_seconds: float) -> None:
         self._path = path
+        self._lock_timeout_seconds = lock_timeout_seconds
         self._read_only = read_only
         self.error: sqlite3.Error | OSError | None = None
 
     def open(self) -> sqlite3.Connection:
-        try:
-            if self._read_only and self._path is not None and not self._path.exists():
-                # As for a writer, a file that is not there is an empty database.
-                self._connect("rwc").close()
-            return self._connect("ro" if self._read_only else "rwc")
-        except (sqlite3.Error, OSError) as error:
-            self.error = error
-            return sqlite3.connect(_MEMORY)
+        give_up_at = time.monotonic() + self._lock_timeout_seconds
+        while True:
+            try:
+                return self._open()
+            except (sqlite3.Error, OSError) as error:
+                # The last connection of a file to close, here or in another program, locks it for a moment.
+                if not is_locked(error) or time.monotonic() >= give_up_at:
+                    self.error = error
+                    return sqlite3.connect(_MEMORY)
+            time.sleep(0.001)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._read_only and self._path is not None and not self._path.exists():
+            # As for a writer, a file that is not there is an empty database.
+            self._connect("rwc").close()
+        return self._connect("ro" if self._read_only else "rwc")
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         target = _MEMORY if self._path is None else f"{self._path.absolute().as_uri()}?mode={mode}"
@@ -98,7 +108,11 @@ class SQLiteConnector(Connector[Session]):
             raise
 
     async def _open(self) -> Session:
-        file = _File(self._path, read_only=self._options.read_only and self._path is not None)
+        file = _File(
+            self._path,
+            read_only=self._options.read_only and self._path is not None,
+            lock_timeout_seconds=self._options.lock_timeout_seconds,
+        )
         connection = await aiosqlite.Connection(file.open, iter_chunk_size=64)
         if file.error is not None:
             await connection.close()

@@ -28,7 +28,7 @@ from sqlwright.http.log import Log
 from sqlwright.parameters import Call
 from sqlwright.plan import make_plan
 from sqlwright.query import Access, Cardinality, Query, SourceFile, Statement, Text
-from sqlwright.registry import Registry, Reload, reload
+from sqlwright.registry import Registry, Reload
 from sqlwright.reload import watch
 
 QUERIES_PATH = "/queries"
@@ -116,14 +116,27 @@ class Service:
     async def _watch(self) -> None:
         dialect = parse_address(self.settings.database_url).dialect
         try:
-            # What is wrong from the start stands in /readyz too; from then on the watcher tells.
-            self.swap(await asyncio.to_thread(reload, self.served.registry, self.settings.queries, dialect))
-            url = reachable_url(self.settings.host, self.settings.port)
             await watch(
-                self.settings.queries, dialect, lambda: self.served.registry, self.swap, self._stop, base_url=url
+                self.settings.queries,
+                dialect,
+                lambda: self.served.registry,
+                self.swap,
+                self._stop,
+                base_url=reachable_url(self.settings.host, self.settings.port),
+                refusal=self._refusal,
             )
         except Exception as error:
             self.log.failure("the folder of queries is no longer watched", error)
+
+    async def _refusal(self, query: Query) -> Diagnostic | None:
+        """What the database has against a query that is not yet served."""
+        try:
+            await Contracts(self.database, self.settings).get(query)
+        except QueryInvalid as error:
+            return error.diagnostic or query.source.diagnostic(error.code, query.offset, str(error))
+        except SqlwrightError:
+            return None  # away or busy: that says nothing about the query
+        return None
 
     def swap(self, fresh: Reload) -> None:
         """Serve another registry from now on. Calls that have begun finish with the old one."""

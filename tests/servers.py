@@ -1,0 +1,11 @@
+"""What tests of real servers share."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit, urlunsplit
+
+
+def with_database(url: str, name: str) -> str:
+    """The URL of another database on the same server."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, "/" + name, parts.query, parts.fragment))
