@@ -8,7 +8,6 @@ import random
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -317,10 +316,9 @@ async def test_a_statement_stops_at_its_deadline_and_when_its_caller_leaves(shop
     task = asyncio.create_task(shop.call(name))
     await asyncio.sleep(0.05)
     task.cancel()
-    before = time.perf_counter()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert time.perf_counter() - before < 0.5  # the caller does not wait for the statement
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert task.cancelled()  # the caller does not wait for the statement
     await shop.assert_whole()
     assert await shop.call("log_lines") == {"value": 0}
     assert await shop.call("remove", {"id": 3}) == {"affected": 1}
@@ -359,12 +357,18 @@ async def test_a_lock_of_another_program(shop: Any) -> None:
     await asyncio.sleep(0.05)
     other.execute("ROLLBACK")
     assert await task == {"affected": 1}
+    other.close()
+
+
+async def test_who_leaves_while_waiting_for_a_lock_leaves_nothing_behind(open_bench: Any, sqlite_url: str) -> None:
+    shop = await open_bench(sqlite_url, {"shop.sql": SHOP}, lock_timeout_seconds=600)
+    await shop.call("make")
+    other = other_connection(shop)
     other.execute("BEGIN IMMEDIATE")
     waiting = asyncio.create_task(shop.call("remove", {"id": 3}))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.05)
     waiting.cancel()
-    await asyncio.sleep(0.1)  # less than the lock timeout: nobody waits for the lock any more
-    assert [pool.size == pool.idle for pool in shop.database.status()["writer"]] == [True]
+    await shop.assert_whole()  # long before the lock timeout
     other.close()
 
 
@@ -433,7 +437,7 @@ async def test_opening_waits_for_a_file_that_is_being_closed(sqlite_url: str) ->
         other.execute("BEGIN EXCLUSIVE")
         lease = backend.connection()
         opening = asyncio.create_task(lease.acquire())
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         assert not opening.done()
         other.execute("ROLLBACK")
         await opening

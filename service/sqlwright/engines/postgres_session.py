@@ -186,7 +186,7 @@ class PostgresConnector(Connector[Session]):
         connection.statements.clear()
 
 
-class PostgresLease(StockConnection, Lease[Session]):  # type: ignore[misc]
+class PostgresLease(StockConnection, Lease[Session]):
     """A session of the pool, from `acquire` to `release`."""
 
     def __init__(self, backend: PostgresBackend, dialect: Any) -> None:
@@ -208,7 +208,7 @@ class PostgresLease(StockConnection, Lease[Session]):  # type: ignore[misc]
             self._backend.running_pool.release(session, broken=self.broken)
 
 
-class PostgresBackend(StockBackend):  # type: ignore[misc]
+class PostgresBackend(StockBackend):
     def __init__(self, database_url: DatabaseURL | str, *, options: SessionOptions) -> None:
         super().__init__(database_url)
         self.options = options

@@ -119,6 +119,8 @@ def _spread(words: Sequence[Word], items: list[tuple[int, int]], count: int) -> 
     if not stars:
         return items if len(items) == count else [(0, 0)] * count
     left, right = items[: stars[0]], items[stars[-1] + 1 :]
+    if len(left) + len(right) > count:
+        return [(0, 0)] * count
     return [*left, *[(0, 0)] * (count - len(left) - len(right)), *right]
 
 

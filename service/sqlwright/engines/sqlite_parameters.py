@@ -133,7 +133,7 @@ def _insert_targets(scope: Scope) -> Iterator[tuple[int, TableColumn]]:
         columns: list[TableColumn | None] = list(scope.target_columns())
         if at(words, place).says("("):
             last = closing(words, place)
-            columns = [scope.of_target(words[first].text) for first, _ in split(words, place + 1, last)]
+            columns = [scope.of_target(at(words, first).text) for first, _ in split(words, place + 1, last)]
             place = last + 1
         for first, last in _value_lists(scope, place):
             for column, (start, _) in zip(columns, split(words, first, last), strict=False):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,6 +24,7 @@ from sqlwright.http.openapi import OpenApi
 from sqlwright.http.responses import Answer
 from sqlwright.http.service import Service
 from sqlwright.http.snapshot import read_snapshot
+from sqlwright.http.worker import worker_process
 from sqlwright.registry import Registry, load_registry, reload
 
 
@@ -73,13 +71,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if snapshot is not None:
-            _leave_signals_to_parent()
-        await service.open()
-        try:
-            yield
-        finally:
-            await service.close()
+        async with worker_process():
+            await service.open()
+            try:
+                yield
+            finally:
+                await service.close()
 
     app = Application(service, lifespan=lifespan)
     app.router.redirect_slashes = False
@@ -101,18 +98,6 @@ def _load(settings: Settings) -> tuple[Registry, tuple[Diagnostic, ...]]:
 async def _hand_to_frame(_: Request, error: Exception) -> Response:
     """The frame makes every problem, so that there is one place which does."""
     raise error
-
-
-def _leave_signals_to_parent() -> None:
-    """Ctrl-C and a closed terminal reach a whole group of processes; the parent stops its workers in order."""
-    if multiprocessing.parent_process() is None:
-        return
-    loop = get_running_loop()
-    for name in ("SIGINT", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
 
 
 def _add_routes(app: Application) -> None:
