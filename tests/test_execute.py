@@ -80,7 +80,7 @@ SELECT name FROM shelf WHERE name LIKE 'a%' AND name <> ':not' ORDER BY name;
 async def bench(open_bench: Any, database_url: str) -> Any:
     bench = await open_bench(database_url, {"schema.sql": SCHEMA, "shop.sql": QUERIES}, lock_timeout_seconds=0.3)
     await bench.call("create")
-    for number, name in enumerate("attic barn cellar desk".split(), 1):
+    for number, name in enumerate(["attic", "barn", "cellar", "desk"], 1):
         await bench.call("add_shelf", {"shelf_id": number, "name": name})
     return bench
 
@@ -142,9 +142,7 @@ async def test_lists(bench: Any) -> None:
 
 
 async def test_pages_give_every_row_once_also_among_ties(bench: Any) -> None:
-    books = [
-        {"book_id": n, "shelf_id": 1, "title": f"t{n % 3}", "price": None, "added": None} for n in range(1, 2001)
-    ]
+    books = [{"book_id": n, "shelf_id": 1, "title": f"t{n % 3}", "price": None, "added": None} for n in range(1, 2001)]
     random.Random(1).shuffle(books)
     await bench.call("add_books", books)
     for limit in (7, 100, 1000):

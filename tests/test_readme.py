@@ -86,6 +86,7 @@ def test_every_command_gives_what_the_readme_says(demo: tuple[Path, int]) -> Non
         stderr=subprocess.STDOUT,
         text=True,
         timeout=120,
+        check=False,
     )
     outputs = ran.stdout.replace(f":{port}", ":8000").split(marker)
     wrong = [

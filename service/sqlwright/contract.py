@@ -120,7 +120,7 @@ class Contracts:
         )
 
     async def describe_all(self, queries: Iterable[Query]) -> None:
-        """Describe what is not yet described. A refused query does not stop the others; a database that is away does."""
+        """Describe what is not yet described. Only a database that is away stops it, a refused query does not."""
         for query in queries:
             try:
                 await self.get(query)

@@ -18,8 +18,8 @@ from sqlwright.errors import DatabaseUnavailable
 from sqlwright.query import Access
 
 ENGINES = {
-    "postgresql": "sqlwright.engines.postgres:PostgresEngine",
-    "sqlite": "sqlwright.engines.sqlite:SQLiteEngine",
+    "postgresql": "sqlwright.engines.postgres.engine:PostgresEngine",
+    "sqlite": "sqlwright.engines.sqlite.engine:SQLiteEngine",
 }
 """An engine by the name of its dialect, imported when it is used."""
 

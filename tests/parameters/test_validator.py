@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlwright.errors import InvalidParameters, ParameterFault, QueryInvalid
-from sqlwright.parameters.json_body import dump_json, parse_json
 from sqlwright.parameters import FAULTS_MAX, Call, Validator, compile_validator
+from sqlwright.parameters.json_body import dump_json, parse_json
 from sqlwright.query import (
     Access,
     Cardinality,

@@ -66,7 +66,7 @@ class Engine(ABC):
 
     dialect: ClassVar[Dialect]
     backend: ClassVar[str]
-    """Its `databases` backend, "module:Class": `Class(url, *, options: SessionOptions)`; has a `pool` once connected."""
+    """Its `databases` backend, "module:Class": `Class(url, *, options: SessionOptions)`, later with a `pool`."""
     pool_sizes: ClassVar[PoolSizes]
 
     def has_one_pool(self, address: Address) -> bool:  # noqa: ARG002 - for engines where it depends

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlwright.errors import QueryInvalid
-from sqlwright.query import Kind, Parameter, Query, SqlType
 from sqlwright.parameters.refusal import Refused
 from sqlwright.parameters.rules import compile_checks
 from sqlwright.parameters.values import literal_value, reader_of, type_fault
+from sqlwright.query import Kind, Parameter, Query, SqlType
 
 Bind = Callable[[Parameter, SqlType, Any], Any]
 """`Engine.bind`: a validated value as the driver takes it; ValueError with a message when the engine cannot hold it."""

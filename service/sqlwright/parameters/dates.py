@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable
 from datetime import date
 
-from sqlwright.query import Kind
 from sqlwright.parameters.refusal import Refused, quoted
+from sqlwright.query import Kind
 
 _DATE = r"([0-9]{4}|[1-9][0-9]{4,5})-([0-9]{2})-([0-9]{2})"
 _TIME = r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"

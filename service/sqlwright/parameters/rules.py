@@ -15,9 +15,9 @@ from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 from sqlwright.parameters.dates import measure_of
 from sqlwright.parameters.json_body import dump_json
-from sqlwright.query import Kind, Parameter
 from sqlwright.parameters.refusal import Refused, clipped, quoted, shown
 from sqlwright.parameters.values import INTEGERS, NUMBERS, TEXTS, Reader, decimal_value, literal_value
+from sqlwright.query import Kind, Parameter
 
 Check = Callable[[Any], None]
 """Raises `Refused` for a value that breaks the rule."""

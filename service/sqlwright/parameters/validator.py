@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sqlwright.errors import InvalidParameters, ParameterFault
 from sqlwright.parameters import paging
 from sqlwright.parameters.arguments import Argument, Bind, compile_argument
-from sqlwright.errors import InvalidParameters, ParameterFault
-from sqlwright.query import Parameter, Query
 from sqlwright.parameters.query_string import split_query_string
 from sqlwright.parameters.refusal import Refused, clipped, quoted
 from sqlwright.parameters.values import type_fault
+from sqlwright.query import Parameter, Query
 
 FAULTS_MAX = 100
 """Faults of one call that are reported; what follows is not looked at."""

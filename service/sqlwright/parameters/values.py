@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlwright.parameters.dates import EXPECTED, measure_of
 from sqlwright.errors import MalformedRequest
+from sqlwright.parameters.dates import EXPECTED, measure_of
 from sqlwright.parameters.json_body import dump_json, exact_decimal, parse_json_text
-from sqlwright.query import Kind, Literal
 from sqlwright.parameters.refusal import Refused, quoted, shown
+from sqlwright.query import Kind, Literal
 
 _INTEGER = re.compile(r"-?[0-9]+").fullmatch
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch

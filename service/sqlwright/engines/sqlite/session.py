@@ -16,8 +16,8 @@ from databases.backends.sqlite import SQLiteConnection as StockConnection
 
 from sqlwright.engines.base import Lease, SessionOptions
 from sqlwright.engines.pool import Connector, Pool
-from sqlwright.engines.sqlite_errors import cannot_open, is_locked
-from sqlwright.engines.sqlite_hop import Hop, Session
+from sqlwright.engines.sqlite.errors import cannot_open, is_locked
+from sqlwright.engines.sqlite.hop import Hop, Session
 from sqlwright.errors import DatabaseUnavailable
 
 STATEMENTS_MAX = 1024

@@ -11,11 +11,11 @@ import asyncpg
 
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, PoolSizes, Program
-from sqlwright.engines.postgres_compile import PostgresProgram, compile_query
-from sqlwright.engines.postgres_describe import describe
-from sqlwright.engines.postgres_errors import translate
-from sqlwright.engines.postgres_session import PostgresLease, Session, milliseconds
-from sqlwright.engines.postgres_types import bind
+from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
+from sqlwright.engines.postgres.describe import describe
+from sqlwright.engines.postgres.errors import translate
+from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
+from sqlwright.engines.postgres.types import bind
 from sqlwright.errors import MoreThanOneRow, Outcome, OutcomeUnknown, SqlwrightError, StatementTimeout
 from sqlwright.query import Access, Description, Parameter, Query, Result, SqlType, Values, Window
 from sqlwright.sql.dialect import POSTGRESQL
@@ -30,7 +30,7 @@ _UPSERT_TWICE = "ExecOnConflictUpdate"  # it has the same SQLSTATE
 
 class PostgresEngine(Engine):
     dialect = POSTGRESQL
-    backend = "sqlwright.engines.postgres_session:PostgresBackend"
+    backend = "sqlwright.engines.postgres.session:PostgresBackend"
     pool_sizes = PoolSizes(reader=10, writer=5)
 
     def __init__(self, settings: Settings) -> None:

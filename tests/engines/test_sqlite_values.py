@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sqlwright.config import Settings
-from sqlwright.engines.sqlite import SQLiteEngine
-from sqlwright.engines.sqlite_bind import bind
-from sqlwright.engines.sqlite_encode import Encoder, float_text
+from sqlwright.engines.sqlite.bind import bind
+from sqlwright.engines.sqlite.encode import Encoder, float_text
+from sqlwright.engines.sqlite.engine import SQLiteEngine
 from sqlwright.errors import StatementFailed
 from sqlwright.query import Column, Kind, SqlType
 

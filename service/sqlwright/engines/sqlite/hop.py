@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from sqlwright.engines.sqlite_errors import is_locked
+from sqlwright.engines.sqlite.errors import is_locked
 from sqlwright.errors import DatabaseUnavailable, StatementTimeout
 
 T = TypeVar("T")

@@ -9,9 +9,9 @@ import re
 import sqlite3
 from collections.abc import Sequence
 
-from sqlwright.engines.sqlite_catalogue import Catalogue
-from sqlwright.engines.sqlite_errors import code_of, translate
-from sqlwright.engines.sqlite_words import Word, lexed
+from sqlwright.engines.sqlite.catalogue import Catalogue
+from sqlwright.engines.sqlite.errors import code_of, translate
+from sqlwright.engines.sqlite.words import Word, lexed
 from sqlwright.errors import Diagnostic, QueryInvalid, StatementFailed
 from sqlwright.query import Access, Query
 from sqlwright.sql.report import near

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlwright.engines.base import Program
-from sqlwright.engines.postgres_types import is_native
+from sqlwright.engines.postgres.types import is_native
 from sqlwright.query import Access, Cardinality, Column, Description, Kind, Query, Slot, SqlType, Statement
 from sqlwright.sql.statement import render
 

@@ -21,7 +21,7 @@ from databases.backends.postgres import PostgresConnection as StockConnection
 
 from sqlwright.engines.base import Lease, SessionOptions
 from sqlwright.engines.pool import Connector, Pool
-from sqlwright.engines.postgres_errors import connection_refused
+from sqlwright.engines.postgres.errors import connection_refused
 
 STATEMENTS_MAX = 1024
 """Prepared statements kept per session. Cycling through more than are kept prepares anew at every call."""

@@ -7,11 +7,15 @@ from typing import Any, TypeVar
 
 from sqlwright.address import Address
 from sqlwright.config import Settings
-from sqlwright.engines import sqlite_bind, sqlite_describe, sqlite_errors, sqlite_run, sqlite_script
 from sqlwright.engines.base import Engine, PoolSizes, Program
-from sqlwright.engines.sqlite_compile import KEEPS_SESSION, SQLiteProgram, compile_query
-from sqlwright.engines.sqlite_hop import Work
-from sqlwright.engines.sqlite_session import SQLiteLease
+from sqlwright.engines.sqlite.bind import bind
+from sqlwright.engines.sqlite.compile import KEEPS_SESSION, SQLiteProgram, compile_query
+from sqlwright.engines.sqlite.describe import describe
+from sqlwright.engines.sqlite.errors import breaks_connection, translate
+from sqlwright.engines.sqlite.hop import Work
+from sqlwright.engines.sqlite.run import read, write, write_many
+from sqlwright.engines.sqlite.script import run_script
+from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.errors import SqlwrightError
 from sqlwright.query import Access, Description, Parameter, Query, Result, SqlType, Values, Window
 from sqlwright.sql.dialect import SQLITE
@@ -21,7 +25,7 @@ T = TypeVar("T")
 
 class SQLiteEngine(Engine):
     dialect = SQLITE
-    backend = "sqlwright.engines.sqlite_session:SQLiteBackend"
+    backend = "sqlwright.engines.sqlite.session:SQLiteBackend"
     # SQLite has one writer at a time: a second connection would only wait for the first one's lock.
     pool_sizes = PoolSizes(reader=4, writer=1, writer_max=1)
 
@@ -40,14 +44,14 @@ class SQLiteEngine(Engine):
             lease,
             Access.READ,
             self._describe_timeout_seconds,
-            lambda raw, hop: sqlite_describe.describe(raw, hop, query),
+            lambda raw, hop: describe(raw, hop, query),
         )
 
     def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
-        return sqlite_bind.bind(type, value)
+        return bind(type, value)
 
     def translate(self, error: BaseException, access: Access) -> SqlwrightError | None:
-        return sqlite_errors.translate(error, access)
+        return translate(error, access)
 
     async def run(
         self, lease: SQLiteLease, program: Program, values: Values, *, window: Window | None, timeout_seconds: float
@@ -60,10 +64,10 @@ class SQLiteEngine(Engine):
                 lease,
                 access,
                 timeout_seconds,
-                lambda raw, hop: sqlite_run.read(raw, hop, program, values, window, guarded=guarded),
+                lambda raw, hop: read(raw, hop, program, values, window, guarded=guarded),
             )
         _wear(lease, program.query)
-        return await _call(lease, access, timeout_seconds, lambda raw, hop: sqlite_run.write(raw, hop, program, values))
+        return await _call(lease, access, timeout_seconds, lambda raw, hop: write(raw, hop, program, values))
 
     async def run_bulk(
         self, lease: SQLiteLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
@@ -72,16 +76,12 @@ class SQLiteEngine(Engine):
         if not items:
             return Result()
         _wear(lease, program.query)
-        return await _call(
-            lease, Access.WRITE, timeout_seconds, lambda raw, hop: sqlite_run.write_many(raw, hop, program, items)
-        )
+        return await _call(lease, Access.WRITE, timeout_seconds, lambda raw, hop: write_many(raw, hop, program, items))
 
     async def run_script(self, lease: SQLiteLease, program: Program, *, timeout_seconds: float | None) -> Result:
         lease.session.worn = True
         query = program.query
-        return await _call(
-            lease, Access.SCRIPT, timeout_seconds, lambda raw, hop: sqlite_script.run_script(raw, hop, query)
-        )
+        return await _call(lease, Access.SCRIPT, timeout_seconds, lambda raw, hop: run_script(raw, hop, query))
 
 
 def _wear(lease: SQLiteLease, query: Query) -> None:
@@ -94,8 +94,8 @@ async def _call(lease: SQLiteLease, access: Access, timeout_seconds: float | Non
     try:
         return await lease.session.call(work, timeout_seconds)
     except Exception as error:
-        lease.broken = lease.broken or sqlite_errors.breaks_connection(error)
-        translated = sqlite_errors.translate(error, access)
+        lease.broken = lease.broken or breaks_connection(error)
+        translated = translate(error, access)
         if translated is None or translated is error:
             raise
         raise translated from error

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 
 from postgres_client import EXEC, READ, RETURNING, VALUE, WRITE, Client, make_query
-from sqlwright.engines.postgres_errors import CAUSES, translate
+from sqlwright.engines.postgres.errors import CAUSES, translate
 from sqlwright.errors import (
     AcquireTimeout,
     CheckViolation,

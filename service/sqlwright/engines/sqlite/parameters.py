@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlwright.engines.sqlite_catalogue import INTEGER, TEXT, TableColumn, declared_type
-from sqlwright.engines.sqlite_scope import Scope, agreed_type
-from sqlwright.engines.sqlite_words import at, closing, opening, outermost, split
+from sqlwright.engines.sqlite.catalogue import INTEGER, TEXT, TableColumn, declared_type
+from sqlwright.engines.sqlite.scope import Scope, agreed_type
+from sqlwright.engines.sqlite.words import at, closing, opening, outermost, split
 from sqlwright.query import Kind, Query, SqlType
 from sqlwright.sql.lexer import PARAMETER
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 
-from sqlwright.engines.sqlite_catalogue import Catalogue
-from sqlwright.engines.sqlite_columns import result_columns
-from sqlwright.engines.sqlite_compile import OBJECTS, SQLiteDescription, SQLiteProgram, compile_query, slots
-from sqlwright.engines.sqlite_hop import Hop
-from sqlwright.engines.sqlite_invalid import invalid, is_about_statement, refusal
-from sqlwright.engines.sqlite_parameters import parameter_types
-from sqlwright.engines.sqlite_scope import Scope
-from sqlwright.engines.sqlite_words import words_of
+from sqlwright.engines.sqlite.catalogue import Catalogue
+from sqlwright.engines.sqlite.columns import result_columns
+from sqlwright.engines.sqlite.compile import OBJECTS, SQLiteDescription, SQLiteProgram, compile_query, slots
+from sqlwright.engines.sqlite.hop import Hop
+from sqlwright.engines.sqlite.invalid import invalid, is_about_statement, refusal
+from sqlwright.engines.sqlite.parameters import parameter_types
+from sqlwright.engines.sqlite.scope import Scope
+from sqlwright.engines.sqlite.words import words_of
 from sqlwright.query import Cardinality, Column, Query, Text
 from sqlwright.sql.statement import Rendered, render
 

@@ -15,7 +15,7 @@ from sqlwright.sql.header import SIGILS, WORDS
 from sqlwright.sql.loader import load_folder
 from sqlwright.sql.query_file import read_queries
 
-MESSAGES = Path(__file__).parent / "cases" / "messages"
+MESSAGES = Path(__file__).parent.parent / "cases" / "messages"
 
 
 def _read(sql: str, dialect: Dialect = SQLITE) -> tuple[dict[str, Query], list[Diagnostic]]:

@@ -10,10 +10,10 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing as closed
 
-from sqlwright.engines.sqlite_catalogue import INTEGER, JSON, TableColumn, declared_type
-from sqlwright.engines.sqlite_invalid import is_about_statement
-from sqlwright.engines.sqlite_scope import Scope, reference
-from sqlwright.engines.sqlite_words import Word, at, closing, lexed, outermost, split
+from sqlwright.engines.sqlite.catalogue import INTEGER, JSON, TableColumn, declared_type
+from sqlwright.engines.sqlite.invalid import is_about_statement
+from sqlwright.engines.sqlite.scope import Scope, reference
+from sqlwright.engines.sqlite.words import Word, at, closing, lexed, outermost, split
 from sqlwright.query import Column, Slot, SqlType, Statement
 from sqlwright.sql.statement import render
 
@@ -101,6 +101,7 @@ def _with_items(columns: list[Column], words: Sequence[Word], scope: Scope, *, m
     table = _only_table(words, last, scope)
     if may_aggregate and not _gives_table_rows(words, last, items):
         table = {}
+    own = Scope(words, scope.catalogue)
     described = []
     for column, (start, last_word) in zip(columns, _spread(words, items, len(columns)), strict=True):
         end = _without_alias(words, start, last_word)
@@ -109,6 +110,8 @@ def _with_items(columns: list[Column], words: Sequence[Word], scope: Scope, *, m
         is_name = start == end or all(words[i].is_name or words[i].says(".") for i in range(start, end))
         never_null = _is_count(words, start, end) or (is_name and source is not None and source.not_null)
         type = _item_type(words, start, end) or column.type
+        if type is None and not scope.derived:
+            type = _extreme_type(own, start, end)
         described.append(Column(column.name, type, nullable=not never_null))
     return described
 
@@ -174,6 +177,15 @@ def _item_type(words: Sequence[Word], start: int, end: int) -> SqlType | None:
         arguments = split(words, start + 2, last)
         return _item_type(words, *arguments[0]) if arguments else None
     return None
+
+
+def _extreme_type(scope: Scope, start: int, end: int) -> SqlType | None:
+    """`max(column)` and `min(column)` have the column's type."""
+    words = scope.words
+    if not at(words, start).says("max", "min") or not _ends_call(words, start + 1, end):
+        return None
+    column = scope.column(start + 2, closing(words, start + 1))
+    return column.type if column is not None else None
 
 
 def _ends_call(words: Sequence[Word], opening: int, end: int) -> bool:

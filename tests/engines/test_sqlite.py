@@ -17,7 +17,7 @@ import pytest
 
 from sqlwright.engines.base import SessionOptions
 from sqlwright.engines.pool import PoolLimits
-from sqlwright.engines.sqlite_session import SQLiteBackend
+from sqlwright.engines.sqlite.session import SQLiteBackend
 from sqlwright.errors import (
     CheckViolation,
     DatabaseUnavailable,
@@ -36,7 +36,7 @@ from sqlwright.errors import (
 )
 from sqlwright.query import Access
 
-CASES = json.loads((Path(__file__).parent / "cases" / "sqlite_describe.json").read_text(encoding="utf-8"))
+CASES = json.loads((Path(__file__).parent.parent / "cases" / "sqlite_describe.json").read_text(encoding="utf-8"))
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 SHOP = """
 -- name: make#

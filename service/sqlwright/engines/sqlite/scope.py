@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlwright.engines.sqlite_catalogue import Catalogue, TableColumn
-from sqlwright.engines.sqlite_words import Word, at, closing, outermost, split
+from sqlwright.engines.sqlite.catalogue import Catalogue, TableColumn
+from sqlwright.engines.sqlite.words import Word, at, closing, outermost, split
 from sqlwright.query import SqlType
 
 _ENDS_FROM = (

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from sqlwright.engines.postgres_compile import OBJECTS, PostgresDescription, compile_query, slots
-from sqlwright.engines.postgres_errors import translate
-from sqlwright.engines.postgres_session import Session
-from sqlwright.engines.postgres_types import look_up
+from sqlwright.engines.postgres.compile import OBJECTS, PostgresDescription, compile_query, slots
+from sqlwright.engines.postgres.errors import translate
+from sqlwright.engines.postgres.session import Session
+from sqlwright.engines.postgres.types import look_up
 from sqlwright.errors import (
     DatabaseUnavailable,
     LockTimeout,

@@ -18,7 +18,7 @@ from sqlwright.sql.dialect import DIALECTS, MYSQL, POSTGRESQL, SQLITE, Dialect
 from sqlwright.sql.lexer import IDENTIFIER, PARAMETER, STRING, TokenKind, lex
 from sqlwright.sql.statement import build, render
 
-CASES = json.loads((Path(__file__).parent / "cases" / "lexing.json").read_text(encoding="utf-8"))
+CASES = json.loads((Path(__file__).parent.parent / "cases" / "lexing.json").read_text(encoding="utf-8"))
 
 
 def _statement(sql: str, dialect: Dialect) -> Statement:

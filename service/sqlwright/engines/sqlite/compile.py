@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sqlwright.engines.base import Program
-from sqlwright.engines.sqlite_encode import Encoder
+from sqlwright.engines.sqlite.encode import Encoder
 from sqlwright.query import Cardinality, Description, Query, Slot
 from sqlwright.sql.statement import render
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 
-from sqlwright.engines.sqlite_compile import CHANGING_VERBS, SQLiteProgram
-from sqlwright.engines.sqlite_hop import Hop
+from sqlwright.engines.sqlite.compile import CHANGING_VERBS, SQLiteProgram
+from sqlwright.engines.sqlite.hop import Hop
 from sqlwright.errors import MoreThanOneRow
 from sqlwright.query import Cardinality, Result, Values, Window
 

@@ -6,11 +6,11 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from sqlwright.engines.sqlite_catalogue import Catalogue
-from sqlwright.engines.sqlite_compile import NO_TRANSACTION
-from sqlwright.engines.sqlite_hop import Hop
-from sqlwright.engines.sqlite_invalid import is_about_statement, refusal
-from sqlwright.engines.sqlite_run import in_transaction
+from sqlwright.engines.sqlite.catalogue import Catalogue
+from sqlwright.engines.sqlite.compile import NO_TRANSACTION
+from sqlwright.engines.sqlite.hop import Hop
+from sqlwright.engines.sqlite.invalid import is_about_statement, refusal
+from sqlwright.engines.sqlite.run import in_transaction
 from sqlwright.errors import StatementFailed
 from sqlwright.query import Query, Result
 from sqlwright.sql.dialect import SQLITE

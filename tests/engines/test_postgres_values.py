@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from postgres_client import VALUE, WRITE, Client, make_query
-from sqlwright.engines.postgres_types import array_literal
+from sqlwright.engines.postgres.types import array_literal
 from sqlwright.query import Kind, Parameter, SqlType
 
 EchoOf = Callable[[str, Any], Any]
