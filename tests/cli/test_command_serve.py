@@ -185,3 +185,17 @@ def test_demo_uses_a_folder_in_place(files: Callable[..., None], postgresql_url:
         assert "/queries/mine'" in command.said
         assert get(f"{url}/queries/mine") == (200, b'{"data":[{"artists":275}],"next":null}')
     assert not Path("sqlwright-demo/queries").exists()
+
+
+def test_demo_can_only_prepare(cli: Cli, files: Callable[..., None], database_url: str) -> None:
+    files({"mine.sql": "-- :result :value\nSELECT count(*) AS artists FROM artist;"})
+    where = ("--queries", "queries", "--database-url", database_url)
+    assert cli("demo", "--only-prepare", *where).code == 0
+    assert json.loads(cli("run", "mine", *where).out) == {"value": 275}
+    assert not Path("sqlwright-demo").exists()
+
+
+def test_demo_is_not_served_from_memory(cli: Cli) -> None:
+    answer = cli("demo", "--database-url", "sqlite://")
+    assert answer.code == 2
+    assert "in memory" in answer.err

@@ -12,11 +12,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from sqlwright.address import parse_address
 from sqlwright.cli import options, output
 from sqlwright.cli.dev import FIXED, serve_with_reload
 from sqlwright.cli.progress import progress
 from sqlwright.config import Settings
 from sqlwright.demo import copy_demo, prepare_demo
+from sqlwright.errors import SettingsError
 from sqlwright.http.listening import choose_address, reachable_url
 from sqlwright.query import Access
 from sqlwright.registry import Registry, reload
@@ -28,8 +30,6 @@ TRY = (
     ("artists.albums", "?artist_id=1"),
     ("reports.top_artists", ""),
 )
-
-
 """Queries of the shop, and what to call them with."""
 
 
@@ -37,14 +37,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_common(parser)
     options.add_settings(parser, without=tuple(FIXED))
     parser.add_argument("--folder", type=Path, default=FOLDER, metavar="DIR", help=f"what the demo makes ({FOLDER})")
+    parser.add_argument("--only-prepare", action="store_true", help="fill the database and stop")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    own: dict[str, Any] = {"read_urls": (), "database_url": f"sqlite:///{arguments.folder / 'chinook.db'}"}
+    own: dict[str, Any] = {"read_urls": ()}
     if arguments.queries is None:
         own["queries"] = copy_demo(arguments.folder)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
+    if arguments.database_url is None:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        own["database_url"] = f"sqlite:///{arguments.folder / 'chinook.db'}"
     settings = options.settings_of(arguments, **own, **FIXED)
+    if parse_address(settings.database_url).in_memory:
+        raise SettingsError(
+            "the demo's database is filled by one process and served by another: it cannot be in memory",
+            hint="leave --database-url out, or name a file",
+        )
+    if arguments.only_prepare:
+        asyncio.run(_prepare(settings))
+        return 0
     _, port = choose_address(settings)  # a port that is taken is told before anything is filled
     settings = settings.model_copy(update={"port": port})
     asyncio.run(_prepare(settings))
@@ -67,7 +78,7 @@ def _say_what_to_try(settings: Settings) -> None:
             if q.access is Access.READ and not any(p.required for p in q.parameters)
         ]
     base_url = reachable_url(settings.host, settings.port)
-    output.note("Try these, then change a file in " + f"{settings.queries} and call it again:\n")
+    output.note(f"Try these, then change a file in {settings.queries} and call it again:\n")
     for name, values in urls[: len(TRY)]:
         output.note(f"  curl '{base_url}/queries/{name.replace('.', '/')}{values}'")
     output.note("")
