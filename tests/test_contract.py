@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import Any
 
+import pytest
+
 from sqlwright.contract import Contracts
+from sqlwright.errors import QueryInvalid
 
 
 async def test_calls_that_come_together_share_one_description(open_bench: Any, database_url: str) -> None:
@@ -48,3 +52,14 @@ async def test_what_a_registry_no_longer_has_is_dropped(open_bench: Any, databas
     assert not bench.contracts.invalid
     assert bench.contracts.pending(bench.registry) == 2
     assert isinstance(bench.contracts, Contracts)
+
+
+async def test_a_refusal_does_not_keep_its_callers(open_bench: Any, database_url: str) -> None:
+    bench = await open_bench(database_url, {"bad.sql": "SELECT nowhere;"})
+    query = bench.registry["bad"]
+    lengths = []
+    for _ in range(50):
+        with pytest.raises(QueryInvalid) as refused:
+            await bench.contracts.get(query)
+        lengths.append(len(traceback.extract_tb(refused.value.__traceback__)))
+    assert max(lengths) == max(lengths[:2])

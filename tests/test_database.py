@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
@@ -114,7 +115,7 @@ async def test_a_reader_that_loses_its_server_is_passed_over(open_database: Open
 async def test_the_least_used_reader_comes_first(open_database: Open, postgresql_url: str) -> None:
     database = await open_database(postgresql_url, read_urls=(postgresql_url, postgresql_url))
     async with database.lease(READ), database.lease(READ), database.lease(READ), database.lease(READ):
-        used = [pooled.in_use for pooled in database._readers]
+        used = [pooled.load for pooled in database._readers]
     assert used == [2, 1, 1]
 
 
@@ -168,3 +169,34 @@ async def test_closing_folds_the_write_ahead_log_into_the_file(open_bench: Any, 
     alone.write_bytes(file.read_bytes())
     with closing(sqlite3.connect(alone)) as connection:
         assert connection.execute("SELECT a FROM t").fetchall() == [(1,)]
+
+
+async def test_a_close_that_is_cancelled_still_ends_every_pool(open_database: Open, database_url: str) -> None:
+    database = await open_database(database_url)
+    async with database.lease(READ), database.lease(WRITE):
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0.01)  # it waits for the lease of the first pool
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        for access in (READ, WRITE):
+            with pytest.raises(DatabaseUnavailable):
+                async with database.lease(access):
+                    pass
+    assert [status.size for group in database.status().values() for status in group] == [0, 0]
+
+
+async def test_memory_is_not_lost_to_a_call_that_stops_late(open_database: Open) -> None:
+    database = await open_database("sqlite:///:memory:")
+    async with database.lease(WRITE) as lease:
+        await lease.session.call(lambda raw, _: raw.execute("CREATE TABLE kept (a)").close(), None)
+
+        async def deaf() -> None:
+            await lease.session.call(lambda *_: time.sleep(1.7), None)  # longer than other sessions are waited for
+
+        leaving = asyncio.create_task(deaf())
+        await asyncio.sleep(0.01)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+    async with database.lease(WRITE) as lease:
+        await lease.session.call(lambda raw, _: raw.execute("SELECT a FROM kept").close(), None)
+    assert database.opened == 1

@@ -64,7 +64,7 @@ class Contracts:
             return contract
         refused = self._refused.get(query.name)
         if refused is not None and refused[0] is query and time.monotonic() - refused[2] < REFUSAL_KEPT_SECONDS:
-            raise refused[1]
+            raise refused[1].with_traceback(None)  # else each of its callers would be kept by it, one after the other
         described, task = self._describing.get(query.name, (None, None))
         if task is None or described is not query:  # one for the version before a reload does not count
             task = asyncio.get_running_loop().create_task(self._describe(query))

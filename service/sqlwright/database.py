@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from importlib import import_module
 from types import TracebackType
 from typing import Any
@@ -61,8 +62,13 @@ class Pooled(databases.Database):
         return pool
 
     @property
-    def in_use(self) -> int:
-        return 0 if self.pool is None else self.pool.in_use
+    def load(self) -> int:
+        """Connections in use, and calls that wait for one."""
+        return 0 if self.pool is None else self.pool.in_use + self.pool.status.waiting
+
+    def failed(self) -> None:
+        """Pass it over for a moment; then one call at a time tries it, until one gets through."""
+        self.skip_until = asyncio.get_running_loop().time() + SKIP_SECONDS
 
     def lease(self) -> Any:
         """A lease that is not yet acquired."""
@@ -93,9 +99,11 @@ class Database:
             await pooled.connect()
 
     async def close(self) -> None:
-        # The writer last: on SQLite it is the one that can fold the write-ahead log back into the file.
-        for pooled in reversed(self._all()):
-            await pooled.disconnect()
+        # In reverse, all of them whatever happens to one. The writer last: on SQLite it is the one that can fold the
+        # write-ahead log back into the file.
+        async with AsyncExitStack() as pools:
+            for pooled in self._all():
+                pools.push_async_callback(pooled.disconnect)
 
     def _all(self) -> list[Pooled]:
         return list(dict.fromkeys([self._writer, *self._readers]))
@@ -112,7 +120,7 @@ class Database:
             return self._readers
         now = asyncio.get_running_loop().time()
         ready = [reader for reader in self._readers if reader.skip_until <= now]
-        return sorted(ready or self._readers, key=lambda reader: reader.in_use)
+        return sorted(ready or self._readers, key=lambda reader: reader.load)
 
     def status(self) -> dict[str, list[PoolStatus]]:
         groups = {"writer": [self._writer], "reader": self._readers}
@@ -137,10 +145,12 @@ class Holding:
         candidates = self._database.candidates(self._access)
         for pooled in candidates:
             lease = pooled.lease()
+            if pooled.skip_until:
+                pooled.failed()  # while this call tries whether it is back, the others need not wait for the answer
             try:
                 await lease.acquire()
             except DatabaseUnavailable:
-                pooled.skip_until = asyncio.get_running_loop().time() + SKIP_SECONDS
+                pooled.failed()
                 if pooled is candidates[-1]:
                     raise
                 continue
@@ -152,9 +162,12 @@ class Holding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # A lease cannot leak while it is given back, even when that is cancelled: every engine sees to it.
+        broken = self._lease.broken  # a server that did not answer, for one
         await self._lease.release()
-        if isinstance(error, DatabaseUnavailable):
-            self._pooled.skip_until = asyncio.get_running_loop().time() + SKIP_SECONDS
+        if broken or isinstance(error, DatabaseUnavailable):
+            self._pooled.failed()
+        elif not isinstance(error, asyncio.CancelledError):  # who left in between has seen nothing
+            self._pooled.skip_until = 0.0
 
 
 def _options(settings: Settings, size: int, *, read_only: bool) -> SessionOptions:

@@ -5,7 +5,7 @@
     ├── LoadError                  query files are wrong: carries every diagnostic
     ├── CallError                  the call is refused before a connection is taken
     │   ├── UnknownQuery  MethodNotAllowed  NotAcceptable  UnsupportedMediaType
-    │   ├── MalformedRequest  BodyTooLarge  BodyTooSlow  InvalidPageToken  InvalidParameters
+    │   ├── MalformedRequest  UriTooLong  BodyTooLarge  BodyTooSlow  InvalidPageToken  InvalidParameters
     │   └── HostNotAllowed  OriginNotAllowed  NotFound
     ├── ResultError                the statement ran, its result is not what the query says
     │   └── NoRow  MoreThanOneRow
@@ -147,6 +147,10 @@ class UnsupportedMediaType(CallError):
 
 class MalformedRequest(CallError):
     code = "malformed_request"
+
+
+class UriTooLong(CallError):
+    code = "uri_too_long"
 
 
 class BodyTooLarge(CallError):

@@ -65,8 +65,11 @@ def make_script_plan(contract: Contract) -> Plan:
 def next_token(plan: Plan, result: Result) -> str | None:
     """The token of the page after this one, or None when this was the last."""
     window = plan.window
-    if window is None or not result.more or plan.contract.query.statement.has_limit:
+    query = plan.contract.query
+    if window is None or not result.more or query.statement.has_limit:
         return None
+    if any(parameter.name == "next" for parameter in query.parameters):
+        return None  # the query's own wins: a token would have nowhere to go
     offset = window.offset + result.count
     return _encode(offset, _digest(plan.contract, plan.values, offset))
 

@@ -43,7 +43,7 @@ def test_only_the_dialect_of_the_url_counts(cli: Cli, files: Callable[..., None]
 def test_without_a_url_the_dialect_that_suits_the_files_is_taken(cli: Cli, files: Callable[..., None]) -> None:
     files({"a.sql": "SELECT 1"})
     assert cli("list").err == "no DATABASE_URL: the files are read as postgresql's\n"
-    files({"b.sql": "-- name: b :insert\nINSERT INTO t (a) VALUES (1)"})
+    files({"b.sql": "-- name: b<!\nINSERT INTO t (a) VALUES (1)"})
     answer = cli("list")
     assert answer.code == 0
     assert answer.err == "no DATABASE_URL: the files are read as sqlite's\n"

@@ -10,6 +10,7 @@ import pytest
 from record_shop import assert_problem, running
 
 from sqlwright.config import Settings
+from sqlwright.http.guard import QUERY_STRING_BYTES_MAX
 
 PATHS = ("/queries/artists/how_many", "/livez", "/nothing")
 
@@ -104,3 +105,20 @@ async def test_lengths_that_disagree(client: httpx.AsyncClient) -> None:
     ):
         response = await client.post("/queries/artists/all", content=b"{}", headers=[*headers, ("x", "y")])
         assert_problem(response, 400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    "host", ["[::1", "[::1]evil", "[::1].evil.example", "localhost:evil", "localhost:80@evil", "::1]"]
+)
+async def test_hosts_that_are_none(client: httpx.AsyncClient, host: str) -> None:
+    assert_problem(await client.get("/livez", headers={"host": host}), 403, "host_not_allowed")
+
+
+async def test_query_strings_have_a_bound(client: httpx.AsyncClient) -> None:
+    """A parser of many thousand names would hold the event loop."""
+    for path in PATHS:
+        long = await client.get(f"{path}?{'a&' * (QUERY_STRING_BYTES_MAX // 2 + 1)}")
+        body = assert_problem(long, 414, "uri_too_long")
+        assert str(QUERY_STRING_BYTES_MAX) in body["detail"]
+    as_long_as_may_be = "a=" + "b" * (QUERY_STRING_BYTES_MAX - 2)
+    assert (await client.get(f"/queries/artists/how_many?{as_long_as_may_be}")).status_code != 414

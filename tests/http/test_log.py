@@ -9,7 +9,7 @@ import pytest
 
 from sqlwright.config import Settings
 from sqlwright.errors import StatementFailed
-from sqlwright.http.exchange import Exchange
+from sqlwright.http.exchange import Exchange, request_ids
 from sqlwright.http.log import Log
 
 
@@ -19,7 +19,8 @@ class Terminal(io.StringIO):
 
 
 def exchange(path: str = "/queries/artists/all", status: int = 200) -> Exchange:
-    made = Exchange({"method": "GET", "path": path, "query_string": b"a=hidden", "headers": []})
+    scope = {"method": "GET", "path": path, "query_string": b"a=hidden", "headers": []}
+    made = Exchange(scope, request_ids())
     made.query, made.status, made.rows = "artists.all", status, 3
     return made
 

@@ -14,7 +14,7 @@ from sqlwright import errors
 from sqlwright.config import Settings
 from sqlwright.errors import SqlwrightError
 from sqlwright.http.app import create_app
-from sqlwright.http.exchange import Exchange
+from sqlwright.http.exchange import Exchange, request_ids
 from sqlwright.http.problems import STATUSES, problem
 
 
@@ -40,7 +40,8 @@ def test_retryable_is_what_503_says() -> None:
 
 
 def exchange() -> Exchange:
-    return Exchange({"type": "http", "method": "GET", "path": "/queries/x", "query_string": b"", "headers": []})
+    scope = {"type": "http", "method": "GET", "path": "/queries/x", "query_string": b"", "headers": []}
+    return Exchange(scope, request_ids())
 
 
 @pytest.mark.parametrize("development", [False, True])

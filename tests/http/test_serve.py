@@ -99,6 +99,15 @@ def test_workers_do_not_outlive_a_killed_parent(sqlite_url: str, tmp_path: Path)
         raise AssertionError("somebody still listens")
 
 
+def test_no_two_workers_give_the_same_request_id(sqlite_url: str, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "queries", GOOD)
+    with start("granian", sqlite_url, folder, workers=2) as server:
+        server.until("/readyz", 200)
+        # Each on a connection of its own, so that both workers answer.
+        given = [server.get("/livez").headers["x-request-id"] for _ in range(40)]
+        assert len(set(given)) == len(given)
+
+
 def test_one_line_names_the_url(sqlite_url: str, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "queries", GOOD)
     with start("granian", sqlite_url, folder) as server:

@@ -88,6 +88,7 @@ def test_large_bodies(server: Server) -> None:
                 "/queries/artists/get", content=b"{" + b" " * 3_000_000, headers={"content-type": "application/json"}
             )
             assert_problem(declared, 413, "body_too_large")
+            assert declared.headers["connection"] == "close"
         assert client.get("/livez").status_code == 200
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     body = chunk * 40 + b"0\r\n\r\n"

@@ -77,13 +77,19 @@ def test_every_sigil_and_word(written: str, cardinality: Cardinality) -> None:
         assert _one(f"-- name: x{written}\n{sql}").cardinality is expected
 
 
-@pytest.mark.parametrize("word", ["<!", ":insert", ":returning"])
-def test_an_insert_without_returning_gives_its_key_where_the_engine_tells_it(word: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "elsewhere"),
+    [("<!", None), (":returning", None), (":insert", Cardinality.EXEC), (":execlastid", Cardinality.EXEC)],
+)
+def test_an_insert_without_returning_gives_its_key_where_the_engine_tells_it(
+    word: str, elsewhere: Cardinality | None
+) -> None:
     sql = f"-- name: a {word}\nINSERT INTO t VALUES (1)"
     assert _one(sql, SQLITE).cardinality is Cardinality.INSERT
     assert _one(sql, MYSQL).cardinality is Cardinality.INSERT
     queries, (diagnostic,) = _read(sql, POSTGRESQL)
-    assert not queries
+    assert [query.cardinality for query in queries.values()] == ([elsewhere] if elsewhere else [])
+    assert diagnostic.severity == ("warning" if elsewhere else "error")
     assert "RETURNING" in diagnostic.hint
 
 

@@ -135,6 +135,11 @@ def test_clauses_at_the_outermost_level(sql: str, flags: str) -> None:
         ("SELECT * FROM t WHERE a IN (:ids) OR b IN (:ids)", [("ids", False), ("ids", False)]),
         ("-- @param ids int[]\nSELECT * FROM t WHERE a IN (:ids)", [("ids", False)]),
         ("-- @param id int\nSELECT * FROM t WHERE a IN (:id)", [("id", None)]),
+        ("SELECT * FROM t WHERE a IN :ids OR b NOT IN:ids", [("ids", False), ("ids", True)]),
+        (
+            "SELECT position(:a IN :b), position(lower(:a) IN (:b))",
+            [("a", None), ("b", None), ("a", None), ("b", None)],
+        ),
     ],
 )
 def test_lists(sql: str, slots: list[tuple[str, bool | None]]) -> None:

@@ -55,7 +55,7 @@ class PoolLimits:
     size: int
     waiting_max: int = 1000
     acquire_timeout_seconds: float = 2.0
-    mend_timeout_seconds: float = 5.0
+    mend_timeout_seconds: float = 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from sqlwright.errors import NotFound
 
@@ -66,12 +67,13 @@ async def docs_asset(name: str) -> Response:
         return Response(_START, media_type="text/javascript")
     if name not in _ASSETS:
         raise NotFound("there is nothing at this path")
-    return FileResponse(_folder() / name, media_type=_ASSETS[name], headers={"cache-control": "public, max-age=86400"})
+    return Response(_read(name), media_type=_ASSETS[name], headers={"cache-control": "public, max-age=86400"})
 
 
-def _folder() -> Path:
+@cache
+def _read(name: str) -> bytes:
     # Found, not imported: the package is only a carrier of files for us.
     specification = importlib.util.find_spec("fastapi_offline")
     if specification is None or specification.origin is None:
         raise NotFound("the files of this page are not installed", hint="pip install fastapi-offline")
-    return Path(specification.origin).parent / "static"
+    return (Path(specification.origin).parent / "static" / name).read_bytes()

@@ -6,7 +6,7 @@ import itertools
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -20,8 +20,15 @@ Header = tuple[bytes, bytes]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
 _INSTANCE_LENGTH_MAX = 300
-_prefix = secrets.token_hex(6)
-_numbers = itertools.count(1)
+
+
+def request_ids() -> Iterator[str]:
+    """A prefix and a count: unique, readable, and cheaper than a random number a call.
+
+    Made with the application, not at import: workers that were forked would all have the same prefix.
+    """
+    prefix = secrets.token_hex(6)
+    return (f"{prefix}-{number:x}" for number in itertools.count(1))
 
 
 class Exchange:
@@ -33,7 +40,7 @@ class Exchange:
         "status", "waited_seconds",
     )  # fmt: skip
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, fresh_ids: Iterator[str]) -> None:
         self.started = time.perf_counter()
         self.scope = scope
         self.method: str = scope["method"]
@@ -42,8 +49,7 @@ class Exchange:
         self.query_string: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id", b"")
-        # A prefix of the process and a count: unique, readable, and cheaper than a random number a call.
-        self.request_id = given.decode("ascii") if _REQUEST_ID.match(given) else f"{_prefix}-{next(_numbers):x}"
+        self.request_id = given.decode("ascii") if _REQUEST_ID.match(given) else next(fresh_ids)
         self.cors_origin: bytes | None = None
         self.query: str | None = None
         self.access: Access | None = None

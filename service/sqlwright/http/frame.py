@@ -9,7 +9,7 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 
 from sqlwright.errors import SqlwrightError
-from sqlwright.http.exchange import Exchange, Header, Message, Receive, Scope, Send
+from sqlwright.http.exchange import Exchange, Header, Message, Receive, Scope, Send, request_ids
 from sqlwright.http.guard import Guard
 from sqlwright.http.problems import problem
 from sqlwright.http.responses import Answer, send_answer, standard_headers
@@ -28,9 +28,10 @@ class Frame:
         self._service = service
         self._framework = framework
         self._guard = Guard(service.settings)
+        self._request_ids = request_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope)
+        exchange = Exchange(scope, self._request_ids)
         try:
             answer = await self._answer(exchange, scope, receive, send)
             if answer is not None:

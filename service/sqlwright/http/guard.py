@@ -7,14 +7,20 @@ A page anywhere can make a browser send requests to a service on loopback, and c
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from sqlwright.config import Settings, variable
-from sqlwright.errors import BodyTooLarge, HostNotAllowed, MalformedRequest, OriginNotAllowed
+from sqlwright.errors import BodyTooLarge, HostNotAllowed, MalformedRequest, OriginNotAllowed, UriTooLong
 from sqlwright.http.exchange import Exchange
 
+QUERY_STRING_BYTES_MAX = 32 * 1024
+"""What may be taken apart on the event loop; more goes in the body of a POST."""
 _REMEMBERED_MAX = 256
+_HOST_BYTES_MAX = 300
+"""The longest name that DNS has, and a port."""
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]*))(?::([0-9]*))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -31,7 +37,7 @@ class Guard:
         self._body_bytes_max = max(settings.body_bytes_max, settings.bulk_body_bytes_max)
 
     def check(self, exchange: Exchange) -> None:
-        """Raises `MalformedRequest`, `HostNotAllowed`, `OriginNotAllowed` or `BodyTooLarge`."""
+        """Raises `MalformedRequest`, `HostNotAllowed`, `OriginNotAllowed`, `UriTooLong` or `BodyTooLarge`."""
         headers = exchange.headers
         host = headers.get(b"host")
         if not host or exchange.repeated(b"host"):
@@ -40,6 +46,11 @@ class Guard:
             self._check_host(host)
         if b"origin" in headers:
             self._check_origin(exchange, host)
+        if len(exchange.query_string) > QUERY_STRING_BYTES_MAX:
+            raise UriTooLong(
+                f"the query string has more than {QUERY_STRING_BYTES_MAX} bytes",
+                hint="a reading query takes a JSON body too: send a POST",
+            )
         if b"content-length" in headers:
             self._check_length(exchange)
 
@@ -52,7 +63,7 @@ class Guard:
                 f"this service does not answer to the host {_shown(text)}",
                 hint=f"name it in {variable('allowed_hosts')} (several with commas, * for any)",
             )
-        if len(self._good_hosts) < _REMEMBERED_MAX:
+        if len(self._good_hosts) < _REMEMBERED_MAX and len(host) <= _HOST_BYTES_MAX:
             self._good_hosts.add(host)
 
     def _check_origin(self, exchange: Exchange, host: bytes) -> None:
@@ -90,15 +101,13 @@ def _canonical(name: str) -> str:
 
 
 def _split(host: str) -> tuple[str, str]:
-    """Name (lower case, without brackets and final dot) and port of `name:port`, `[v6]:port`, or a bare v6 address."""
+    """Name (lower case, without brackets and final dot) and port of `name:port` or `[v6]:port`; else all is name."""
     text = host.strip().lower()
-    if text.startswith("["):
-        name, _, rest = text[1:].partition("]")
-        return name, rest.removeprefix(":")
-    if text.count(":") > 1:
+    match = _HOST.fullmatch(text)
+    if match is None:
         return text, ""
-    name, _, port = text.partition(":")
-    return name.removesuffix("."), port
+    address, name, port = match.groups(default="")
+    return address or name.removesuffix("."), port
 
 
 def _is_loopback(name: str) -> bool:

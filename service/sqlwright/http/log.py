@@ -16,6 +16,7 @@ from sqlwright.http.exchange import Exchange
 _PROBES = frozenset({"/livez", "/readyz"})
 _RESET, _DIM, _GREEN, _YELLOW, _RED = "\033[0m", "\033[2m", "\033[32m", "\033[33m", "\033[31m"
 _LINE_LENGTH_MAX = 300
+_METHOD_LENGTH_MAX = 20
 
 
 class Log:
@@ -32,7 +33,7 @@ class Log:
             return
         fields: dict[str, Any] = {
             "request_id": exchange.request_id,
-            "method": exchange.method,
+            "method": exchange.method[:_METHOD_LENGTH_MAX],
             "path": _one_line(exchange.path),
             "query": exchange.query,
             "status": exchange.status,
@@ -66,7 +67,7 @@ class Log:
         if self._colours:
             colour = _GREEN if exchange.status < 400 else _YELLOW if exchange.status < 500 else _RED
             status = f"{colour}{status}{_RESET}"
-        parts = [status, f"{exchange.method:<4}", _one_line(exchange.path)]
+        parts = [status, f"{exchange.method[:_METHOD_LENGTH_MAX]:<4}", _one_line(exchange.path)]
         if exchange.rows is not None:
             parts.append(f"{exchange.rows} row{'' if exchange.rows == 1 else 's'}")
         if exchange.code:

@@ -6,6 +6,8 @@ from functools import lru_cache
 
 from sqlwright.errors import NotAcceptable, UnsupportedMediaType
 
+_HEADER_BYTES_MAX = 1000
+"""Of the headers that are read here, so that what is remembered of them is bounded."""
 _RANGES = {"application/json": 2, "application/*": 1, "*/*": 0}
 
 
@@ -35,7 +37,9 @@ def _quality(parameters: list[str]) -> float:
 
 
 def check_accept(accept: bytes | None) -> None:
-    if accept is not None and accept.strip() and not accepts_json(accept):
+    if accept is None or not accept.strip():
+        return
+    if len(accept) > _HEADER_BYTES_MAX or not accepts_json(accept):
         raise NotAcceptable("answers are application/json, which Accept does not allow")
 
 
@@ -53,7 +57,7 @@ def is_json(content_type: bytes) -> bool:
 
 def check_media_type(content_type: bytes | None, content_encoding: bytes | None) -> None:
     """Of a request that has a body."""
-    if content_type is None or not is_json(content_type):
+    if content_type is None or len(content_type) > _HEADER_BYTES_MAX or not is_json(content_type):
         raise UnsupportedMediaType("the body must be application/json in UTF-8", hint="Content-Type: application/json")
     if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
         raise UnsupportedMediaType("the body must not be compressed", hint="send it without Content-Encoding")

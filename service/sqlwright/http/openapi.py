@@ -9,7 +9,7 @@ import orjson
 
 from sqlwright import __version__
 from sqlwright.contract import Contract
-from sqlwright.http.schemas import Schema, columns_schema, parameter_schema
+from sqlwright.http.schemas import Schema, columns_schema, or_null, parameter_schema
 from sqlwright.http.service import Service, query_path
 from sqlwright.query import Access, Cardinality, Kind, Parameter, Query
 
@@ -111,7 +111,7 @@ class _Writer:
     def _common(self, query: Query, method: str, contract: Contract | None) -> dict[str, Any]:
         summary, _, _ = query.doc.partition("\n")
         operation: dict[str, Any] = {
-            "operationId": f"{method}_{query.name.replace('.', '_')}",
+            "operationId": f"{method}_{query.name}",  # with its dots: `a.b_c` is not `a_b.c`
             "tags": [query.name.rpartition(".")[0] or "queries"],
             "summary": summary or query.name,
             "responses": {
@@ -131,7 +131,7 @@ class _Writer:
         return {**self._common(query, "get", contract), "parameters": [*entries, *_paging(query, contract)]}
 
     def _query_parameter(self, parameter: Parameter) -> dict[str, Any]:
-        schema = parameter_schema(parameter, big_as_text=self._big_as_text)
+        schema = parameter_schema(parameter, big_as_text=self._big_as_text, in_query=True)
         entry: dict[str, Any] = {"name": parameter.name, "in": "query", "required": parameter.required}
         if parameter.doc:
             entry["description"] = parameter.doc
@@ -140,17 +140,23 @@ class _Writer:
         return {**entry, "schema": schema}
 
     def _post(self, query: Query, contract: Contract | None, parameters: Sequence[Parameter]) -> dict[str, Any]:
+        # Taken in the query string too, but not in both.
+        paging = {
+            entry["name"]: {**entry["schema"], "description": entry["description"]}
+            for entry in _paging(query, contract)
+        }
+        own = {p.name: self._property(p) for p in parameters}
         body: Schema = {
             "type": "object",
             "additionalProperties": False,
-            "properties": {p.name: self._property(p) for p in parameters},
+            "properties": {**own, **paging},
             "required": [p.name for p in parameters if p.required],
         }
         bulk = query.cardinality is Cardinality.BULK
         if bulk:
             body = {"type": "array", "items": body}
-        operation = {**self._common(query, "post", contract), "parameters": _paging(query, contract)}
-        if parameters or bulk:
+        operation = self._common(query, "post", contract)
+        if body.get("properties") or bulk:
             required = bulk or any(p.required for p in parameters)
             operation["requestBody"] = {"required": required, "content": {"application/json": {"schema": body}}}
         return operation
@@ -168,11 +174,12 @@ class _Writer:
         columns = contract.columns if contract else ()
         row: Schema = columns_schema(columns, big_as_text=self._big_as_text) if columns else {"type": "object"}
         if cardinality is Cardinality.VALUE:
-            value: Schema = next(iter(row["properties"].values())) if columns else {}
+            # Null where there is no row, too.
+            value: Schema = or_null(next(iter(row["properties"].values()))) if columns else {}
             return _object({"value": value})
         if cardinality is Cardinality.MANY:
             page = _object({"data": {"type": "array", "items": row}, "next": {"type": ["string", "null"]}})
-            if query.is_paged and query.statement.has_limit:
+            if query.is_paged and not _has_next(query):
                 page["properties"]["truncated"] = {
                     "const": True,
                     "description": "there are more rows than may be given",
@@ -191,12 +198,19 @@ def _paging(query: Query, contract: Contract | None) -> list[dict[str, Any]]:
     """`limit` and `next`, where the SQL has no parameter of that name."""
     if not query.is_paged:
         return []
-    own = {parameter.name for parameter in query.parameters}
-    limit: Schema = {"type": "integer", "minimum": 1}
-    if contract is not None:
-        limit |= {"maximum": contract.page_rows_max, "default": contract.page_rows}
-    entries: list[dict[str, Any]] = [
-        {"name": "limit", "in": "query", "description": "rows of a page", "schema": limit},
-        {"name": "next", "in": "query", "description": "`next` of the page before", "schema": {"type": "string"}},
-    ]
-    return [entry for entry in entries if entry["name"] not in own]
+    entries = []
+    if all(parameter.name != "limit" for parameter in query.parameters):
+        limit: Schema = {"type": "integer", "minimum": 1}
+        if contract is not None:
+            rows = contract.page_rows_max if query.statement.has_limit else contract.page_rows
+            limit |= {"maximum": contract.page_rows_max, "default": rows}
+        entries.append({"name": "limit", "in": "query", "description": "rows of a page", "schema": limit})
+    if _has_next(query):
+        token: Schema = {"type": "string", "minLength": 1}
+        entries.append({"name": "next", "in": "query", "description": "`next` of the page before", "schema": token})
+    return entries
+
+
+def _has_next(query: Query) -> bool:
+    """Not where a statement pages itself, by a LIMIT or a parameter of that name."""
+    return not query.statement.has_limit and all(parameter.name != "next" for parameter in query.parameters)

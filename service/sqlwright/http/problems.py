@@ -32,6 +32,7 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.UnsupportedMediaType: (415, "Unsupported media type"),
     errors.MalformedRequest: (400, "Malformed request"),
     errors.BodyTooLarge: (413, "Body too large"),
+    errors.UriTooLong: (414, "Query string too long"),
     errors.InvalidPageToken: (400, "Invalid page token"),
     errors.InvalidParameters: (422, "Invalid parameters"),
     errors.HostNotAllowed: (403, "Host not allowed"),
@@ -100,7 +101,7 @@ def problem(exchange: Exchange, error: Exception, *, development: bool) -> Answe
         body["hint"] = ours.hint
     if development:
         body.update(_development(ours))
-    return Answer(status, _dump(body), [_PROBLEM_JSON, *_headers(ours, status), *_own_headers(error)])
+    return Answer(status, _dump(body), [_PROBLEM_JSON, *_headers(ours, status, exchange), *_own_headers(error)])
 
 
 def _dump(body: dict[str, Any]) -> bytes:
@@ -166,8 +167,11 @@ def describe_diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
     }
 
 
-def _headers(error: SqlwrightError, status: int) -> list[Header]:
+def _headers(error: SqlwrightError, status: int, exchange: Exchange) -> list[Header]:
     headers: list[Header] = []
+    if isinstance(error, errors.BodyTooLarge | errors.BodyTooSlow) and exchange.scope.get("http_version") != "2":
+        # The rest of the body may still come: servers close, and a caller that is not told loses its next call.
+        headers.append((b"connection", b"close"))
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
     if isinstance(error, errors.MethodNotAllowed):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import parse_qsl
+from collections.abc import Callable
+from itertools import islice
+from typing import TypeVar
 
 from sqlwright.config import Settings
 from sqlwright.contract import Contract
@@ -24,13 +26,20 @@ from sqlwright.http.negotiation import check_accept
 from sqlwright.http.request_body import read_body
 from sqlwright.http.responses import Answer, json_answer, respond
 from sqlwright.http.service import QUERIES_PATH, Served, Service, query_path
+from sqlwright.parameters import FAULTS_MAX
 from sqlwright.parameters.json_body import parse_json
+from sqlwright.parameters.query_string import split_query_string
+from sqlwright.parameters.refusal import clipped
 from sqlwright.plan import Plan, make_bulk_plan, make_plan
 from sqlwright.query import Access, Cardinality, Query
 
+BODY_BYTES_ON_LOOP_MAX = 256 * 1024
+"""Bodies up to here are parsed and validated on the event loop, in a few milliseconds; larger ones in a thread."""
 _NAME_LENGTH_MAX = 200
 _READING = ("GET", "HEAD", "POST")
 _WRITING = ("POST",)
+
+Made = TypeVar("Made")
 
 
 async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer:
@@ -44,10 +53,11 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
     check_accept(exchange.every(b"accept"))
     try:
         async with asyncio.timeout(_deadline_seconds(query, service.settings)) as deadline:
-            content = await _read(service.settings, query, exchange, receive)
+            body = await _read(service.settings, query, exchange, receive)
             exchange.complete = True
+            content = await _beside(len(body), _parse, service.settings, body)
             contract = service.contracts.ready(query) or await service.contracts.get(query)
-            plan = _plan(service.settings, contract, exchange, content)
+            plan = await _beside(len(body), _plan, service.settings, contract, exchange, content)
             exchange.executing = True
             result = await execute(service.database, plan)
     except TimeoutError:
@@ -60,12 +70,20 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
     return respond(exchange, plan, result)
 
 
-async def _read(settings: Settings, query: Query, exchange: Exchange, receive: Receive) -> object:
-    """The JSON of the body, no parameters where there is none."""
+async def _read(settings: Settings, query: Query, exchange: Exchange, receive: Receive) -> bytes:
     if exchange.method != "POST":
-        return None
+        return b""
     bulk = query.cardinality is Cardinality.BULK
-    body = await read_body(exchange, receive, settings.bulk_body_bytes_max if bulk else settings.body_bytes_max)
+    return await read_body(exchange, receive, settings.bulk_body_bytes_max if bulk else settings.body_bytes_max)
+
+
+async def _beside(size: int, work: Callable[..., Made], *arguments: object) -> Made:
+    """Do the work, in a thread when the body is so large that other calls would wait for it."""
+    return work(*arguments) if size <= BODY_BYTES_ON_LOOP_MAX else await asyncio.to_thread(work, *arguments)
+
+
+def _parse(settings: Settings, body: bytes) -> object:
+    """The JSON of the body, no parameters where there is none."""
     return parse_json(body, settings.json_depth_max) if body else {}
 
 
@@ -82,10 +100,10 @@ def _plan(settings: Settings, contract: Contract, exchange: Exchange, content: o
 
 def _refuse_query_string(raw: bytes) -> None:
     """A bulk call has its parameters in the items, and no pages."""
-    names = [name for name, _ in parse_qsl(raw.decode("latin-1"), keep_blank_values=True)]
+    names = [name for name, _ in islice(split_query_string(raw), FAULTS_MAX)]
     if names:
         detail = "a bulk call takes an array of parameter objects, and nothing in the query string"
-        raise InvalidParameters([ParameterFault("query", name[:100], "unknown", detail) for name in names[:100]])
+        raise InvalidParameters([ParameterFault("query", clipped(name), "unknown", detail) for name in names])
 
 
 def _catalogue(service: Service, exchange: Exchange) -> Answer:

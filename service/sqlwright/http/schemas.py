@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from sqlwright.parameters.arguments import UNTYPED
 from sqlwright.query import Column, Kind, Literal, Parameter, SqlType
 
 Schema = dict[str, Any]
@@ -14,16 +16,15 @@ Schema = dict[str, Any]
 _INTEGERS = frozenset({Kind.INT2, Kind.INT4, Kind.INT8})
 _NUMBERS = _INTEGERS | {Kind.NUMERIC, Kind.FLOAT4, Kind.FLOAT8}
 _BIG = frozenset({Kind.INT8, Kind.NUMERIC})
+# Of what is no number in JSON. A pattern is asked of strings only, so it says nothing of the numbers themselves.
+_NUMBER_OR_SPECIAL: Schema = {"type": ["number", "string"], "pattern": "^(NaN|-?Infinity)$"}
 _SCHEMAS: dict[Kind, Schema] = {
     Kind.INT2: {"type": "integer", "minimum": -(2**15), "maximum": 2**15 - 1},
-    Kind.INT4: {"type": "integer", "format": "int32"},
-    Kind.INT8: {"type": "integer", "format": "int64"},
-    Kind.NUMERIC: {
-        "type": "number",
-        "description": 'every digit counts; "NaN", "Infinity" and "-Infinity" are strings',
-    },
-    Kind.FLOAT4: {"type": "number", "format": "float"},
-    Kind.FLOAT8: {"type": "number", "format": "double"},
+    Kind.INT4: {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1},
+    Kind.INT8: {"type": "integer", "format": "int64", "minimum": -(2**63), "maximum": 2**63 - 1},
+    Kind.NUMERIC: {**_NUMBER_OR_SPECIAL, "description": "every digit counts"},
+    Kind.FLOAT4: {**_NUMBER_OR_SPECIAL, "format": "float"},
+    Kind.FLOAT8: {**_NUMBER_OR_SPECIAL, "format": "double"},
     Kind.BOOL: {"type": "boolean"},
     Kind.TEXT: {"type": "string"},
     Kind.BYTES: {"type": "string", "contentEncoding": "base64"},
@@ -51,14 +52,19 @@ def type_schema(type: SqlType | None, *, nullable: bool, big_as_text: bool) -> S
         schema["description"] = f"{type.name}, as text"
     if type.array:
         # Items of an array may always be null, and arrays of arrays share the type of arrays.
-        schema = {"type": "array", "items": _or_null(schema)}
-    return _or_null(schema) if nullable else schema
+        schema = {"type": "array", "items": or_null(schema)}
+    return or_null(schema) if nullable else schema
 
 
-def _or_null(schema: Schema) -> Schema:
-    if not isinstance(schema.get("type"), str):
+def or_null(schema: Schema) -> Schema:
+    """The schema, null allowed. One without a type allows it already."""
+    if "type" not in schema:
         return schema
-    return {**schema, "type": [schema["type"], "null"]}
+    types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    found = {**schema, "type": [*types, *([] if "null" in types else ["null"])]}
+    if "enum" in found:
+        found["enum"] = [*found["enum"], None]
+    return found
 
 
 def columns_schema(columns: Iterable[Column], *, big_as_text: bool) -> Schema:
@@ -68,19 +74,23 @@ def columns_schema(columns: Iterable[Column], *, big_as_text: bool) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def parameter_schema(parameter: Parameter, *, big_as_text: bool) -> Schema:
-    schema = type_schema(parameter.type, nullable=False, big_as_text=big_as_text)
-    if parameter.type is not None and parameter.type.kind is Kind.ANY and not parameter.type.array:
+def parameter_schema(parameter: Parameter, *, big_as_text: bool, in_query: bool = False) -> Schema:
+    """Schema of a parameter; `in_query` where it is text and so can be no null."""
+    type_ = replace(parameter.type or UNTYPED, array=False)
+    is_list = parameter.is_list or (parameter.type is not None and parameter.type.array)
+    schema = type_schema(type_, nullable=False, big_as_text=big_as_text)
+    if type_.kind is Kind.ANY:
         schema = {"type": ["string", "number", "boolean"]}
-    schema = {**schema, **_rules(parameter)}
-    if parameter.is_list and not (parameter.type is not None and parameter.type.array):
-        schema = {"type": "array", "items": schema}
-    if parameter.nullable:
-        schema = _or_null(schema)
-        if "enum" in schema:
-            schema["enum"] = [*schema["enum"], None]
-    if parameter.default is not None:
-        schema["default"] = default_value(parameter)
+    as_text = big_as_text and type_.kind in _BIG
+    schema |= _rules(parameter, as_text=as_text)
+    if is_list:
+        schema = {"type": "array", "items": schema if in_query else or_null(schema)}
+    if not in_query and (parameter.nullable or (parameter.default is not None and parameter.default.is_null)):
+        schema = or_null(schema)
+    if parameter.default is not None and not (in_query and parameter.default.is_null):
+        default = default_value(parameter)
+        default = str(default) if as_text and default is not None else default
+        schema["default"] = [default] if is_list and default is not None else default
     return schema
 
 
@@ -88,22 +98,23 @@ def default_value(parameter: Parameter) -> Any:
     return None if parameter.default is None else _value(parameter.default, parameter)
 
 
-def _rules(parameter: Parameter) -> Schema:
+def _rules(parameter: Parameter, *, as_text: bool) -> Schema:
+    """The rules as keywords. `as_text`: its numbers travel as strings, of which JSON Schema knows no bounds."""
     rules = parameter.rules
+    kind = parameter.type.kind if parameter.type else Kind.ANY
     found: Schema = {}
     if rules.allowed:
-        found["enum"] = [_value(literal, parameter) for literal in rules.allowed]
-    if parameter.type is not None and parameter.type.kind in _NUMBERS:
+        found["enum"] = [literal.text if as_text else _value(literal, parameter) for literal in rules.allowed]
+    if kind in _NUMBERS and not as_text:
         for key, text in (("minimum", rules.minimum), ("maximum", rules.maximum)):
             number = _number(text) if text is not None else None
             if number is not None:
                 found[key] = number
-    if rules.length_min is not None:
-        found["minLength"] = rules.length_min
-    if rules.length_max is not None:
-        found["maxLength"] = rules.length_max
+    for key, length in (("minLength", rules.length_min), ("maxLength", rules.length_max)):
+        if length is not None:
+            found[key] = length if kind is not Kind.BYTES else -(-length // 3) * 4  # bytes come as base64
     if rules.pattern is not None:
-        found["pattern"] = rules.pattern
+        found["pattern"] = f"^(?:{rules.pattern})$"  # the whole value, which JSON Schema does not ask for by itself
     return found
 
 

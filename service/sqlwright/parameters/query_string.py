@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 from sqlwright.parameters.refusal import Refused, quoted
@@ -10,13 +11,12 @@ from sqlwright.parameters.refusal import Refused, quoted
 _LOOSE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 
 
-def split_query_string(raw: bytes) -> list[tuple[str, str | Refused]]:
+def split_query_string(raw: bytes) -> Iterator[tuple[str, str | Refused]]:
     """Names and decoded values in the order sent; `Refused` in place of what cannot be decoded."""
-    return [
-        _decoded(*pair.partition(b"=")[::2])  # nobody's name is empty, so `=1` is a name like any unknown other
-        for pair in raw.split(b"&")
-        if pair
-    ]
+    for pair in raw.split(b"&"):
+        if pair:
+            # Nobody's name is empty, so `=1` is a name like any unknown other.
+            yield _decoded(*pair.partition(b"=")[::2])
 
 
 def _decoded(name: bytes, value: bytes) -> tuple[str, str | Refused]:

@@ -197,6 +197,8 @@ def _texts_of(raw: bytes, faults: list[ParameterFault]) -> tuple[dict[str, list[
         if isinstance(text, Refused):
             broken.add(clipped(name))
             faults.append(ParameterFault("query", clipped(name), text.code, text.detail))
+            if len(faults) >= FAULTS_MAX:
+                break
         else:
             texts.setdefault(name, []).append(text)
     return texts, frozenset(broken)

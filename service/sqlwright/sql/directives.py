@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sqlwright.query import Cardinality, Parameter
 from sqlwright.sql.dialect import Dialect
-from sqlwright.sql.header import Header, parse_result_line
+from sqlwright.sql.header import Header, is_near_header, parse_result_line
 from sqlwright.sql.lexer import BLOCK_COMMENT, Token
 from sqlwright.sql.parameter_line import parse_parameter
 from sqlwright.sql.report import Report, near
@@ -109,6 +109,9 @@ class _BlockReader:
         if _RECORD_CLASS.match(comment):
             hint = "rows are JSON objects; from Python, `into=` maps them to a class"
             return self.report.warning("record_class", offset, "record_class is ignored", hint, len(comment))
+        if is_near_header(comment):
+            hint = "a header is written `-- name: x`, in small letters"
+            self.report.warning("near_header", offset, "this is taken for a comment", hint, len(comment))
         is_result, cardinality = parse_result_line(comment, offset, self.report)
         if not is_result:
             self.lines.append(comment.lstrip("-#").strip())

@@ -30,10 +30,12 @@ WORDS = {
 
 _SPELLED = [word for word in WORDS if word.isalpha()]
 _HEADER = re.compile(r"--[ \t]*+(?:name[ \t]*+:|:name(?![\w-]))[ \t]*+")
+_NEAR_HEADER = re.compile(r"--[ \t]*+(?:names?[ \t]*+[:=]|:names?)[ \t]*+([^\W\d_][\w-]*+)", re.IGNORECASE)
 _RESULT = re.compile(r"--[ \t]*+:result(?![\w-])[ \t]*+:?[ \t]*+")
 _LONE_WORD = re.compile(r"--[ \t]*+:([\w?*]++)[ \t]*+$")
 _NAME = re.compile(r"[^\W\d_][\w-]*+")
 _LISTED = re.compile(r"[ \t]*+\(([^)]*+)\)")
+_LISTED_NAME = re.compile(r"[^\W\d][\w-]*+")
 _LIST_ITEM = re.compile(r"[^\s,]++")
 _EXAMPLES = "write `-- name: get_artist(artist_id)^` or `-- name: get_artist :one`"
 _WORD_LIST = "the words are :one :one? :many :value :exec :returning :insert :bulk :script"
@@ -60,6 +62,12 @@ def query_name(written: str) -> str | None:
 def is_header(comment: str) -> bool:
     """Whether a `--` comment that begins a line is meant as a header, well written or not."""
     return _HEADER.match(comment) is not None
+
+
+def is_near_header(comment: str) -> bool:
+    """Almost a header: `-- Name: x`, `-- names: x`, `-- name = x`."""
+    match = _NEAR_HEADER.match(comment)
+    return match is not None and not is_header(comment) and _parse_silently("-- name: " + comment[match.start(1) :])
 
 
 def is_block_header(comment: str) -> bool:
@@ -93,8 +101,14 @@ def parse_header(comment: str, offset: int, report: Report) -> Header | None:
     listed = _LISTED.match(comment, position)
     names: tuple[tuple[str, int], ...] | None = None
     if listed:
-        items = _LIST_ITEM.finditer(comment, *listed.span(1))
-        names = tuple((item.group().replace("-", "_"), offset + item.start()) for item in items)
+        items = list(_LIST_ITEM.finditer(comment, *listed.span(1)))
+        wrong = next((item for item in items if not _LISTED_NAME.fullmatch(item.group())), None)
+        if wrong is None:
+            names = tuple((item.group().replace("-", "_"), offset + item.start()) for item in items)
+        else:
+            message = f"{wrong.group()!r} is no parameter's name"
+            hint = "the list holds names alone, as in `(a, b)`; a type or a default goes into `-- @param a int = 5`"
+            report.error("parameter_list", offset + wrong.start(), message, hint, len(wrong.group()))
         position = listed.end()
     rest = comment[position:].strip()
     rest_at = offset + comment.index(rest, position) if rest else offset

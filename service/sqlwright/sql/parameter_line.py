@@ -28,6 +28,14 @@ _TYPES_OF_SEVERAL_WORDS = frozenset(
     ["bit varying", "varying character", "native character", "long varchar", "unsigned big int", "int unsigned",
      "bigint unsigned", "smallint unsigned", "tinyint unsigned", "national character varying"]
 )  # fmt: skip
+_SLIPS = {
+    "default": "a default follows `=`: `-- @param top int = 10`",
+    "not null": "null is refused unless a ? follows the type: `-- @param note text?`",
+    "null": "a ? behind the type allows null: `-- @param note text?`",
+    "required": "a parameter without a default is required",
+    "list": "a list is written `int[]`",
+}
+"""What people write into a `@param` line, as in other languages."""
 _TYPE_ENDS = frozenset(["optional", *_RULE_WORDS])
 
 
@@ -57,7 +65,10 @@ class _Reader:
     def read(self) -> Parameter:
         name = self._take(_NAME)
         if name is None:
-            self._stop("`-- @param` names no parameter", "write `-- @param artist_id int - the artist's key`")
+            hint = "write `-- @param artist_id int - the artist's key`"
+            if self._at(":"):
+                hint = f"its name stands here without the colon: `-- @param {self.line[self.position + 1 :]}`"
+            self._stop("`-- @param` names no parameter", hint)
         name_at = self.position - len(name)
         sql_type, nullable = self._type()
         default, default_at = self._optional_and_default(name, sql_type)
@@ -143,6 +154,7 @@ class _Reader:
         hint = near(bare, self.dialect.types)
         if several_words:
             hint = "a description follows `- `: `-- @param NAME TYPE - description`"
+            hint = next((mend for slip, mend in _SLIPS.items() if f" {slip}" in bare), hint)
         self._stop(
             f"{name!r} is no type of {self.dialect.name}", hint or "try int, numeric, text, boolean, date …", len(name)
         )
@@ -242,5 +254,9 @@ class _Reader:
             hint = "the order is NAME TYPE = DEFAULT rules - description" if misplaced else (
                 near(word, [*_RULE_WORDS, "optional"]) or "a description follows `- `"
             )  # fmt: skip
+            if word[0] == ":":
+                hint = "no colon after the name: `-- @param NAME TYPE - description`"
+            elif word[0] == "(":
+                hint = "a length is closed by `)`; allowed values follow `in`: `-- @param status text in (open, paid)`"
             self._stop(f"{word!r} is not understood here", hint, len(word))
         return rest[1:].strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from sqlwright.sql.blocks import Block, split
 from sqlwright.sql.dialect import Dialect
 from sqlwright.sql.directives import Directives, read_block, refuse
 from sqlwright.sql.header import Header, parse_header
-from sqlwright.sql.lexer import BLOCK_COMMENT, COMMENT, PARAMETER, SWALLOWED_HEADER, Lexed, Token, lex
+from sqlwright.sql.lexer import BLOCK_COMMENT, COMMENT, PARAMETER, STRING, SWALLOWED_HEADER, Lexed, Token, lex
 from sqlwright.sql.misplaced import check_comments, check_spans
 from sqlwright.sql.report import Report, near
 from sqlwright.sql.result_rules import ResultRules
@@ -199,7 +200,7 @@ def _parameters(
     for name, declared in directives.parameters.items():
         if name not in uses and name not in directives.flags:
             message = f'"{name}" has a @param line but is not in the SQL'
-            report.error("param", declared.offset, message, _used(name, uses), len(name))
+            report.error("param", declared.offset, message, _used(name, uses, tokens, report.source), len(name))
     found = []
     for name, offset in uses.items():
         parameter = directives.parameters.get(name) or Parameter(name, offset=offset)
@@ -217,7 +218,8 @@ def _check_listed(header: Header | None, tokens: Sequence[Token], report: Report
     for name, offset in header.listed:
         if name not in uses:
             message = f'"{name}" is in the parameter list but not in the SQL'
-            report.error("parameter_list", offset, message, _used(name, ordered), len(name))
+            hint = _used(name, ordered, tokens, report.source)
+            report.error("parameter_list", offset, message, hint, len(name))
     for name, offset in ordered.items():
         if name not in listed:
             message = f":{name} is in the SQL but not in the parameter list"
@@ -225,7 +227,11 @@ def _check_listed(header: Header | None, tokens: Sequence[Token], report: Report
             report.error("parameter_list", offset, message, hint, len(name) + 1)
 
 
-def _used(name: str, uses: dict[str, int]) -> str:
+def _used(name: str, uses: dict[str, int], tokens: Sequence[Token], source: SourceFile) -> str:
+    for token in tokens:
+        if token.kind is STRING and re.search(rf":{name}\b", source.text[token.start : token.end]):
+            line = source.locate(token.start)[0]
+            return f"on line {line} it stands in quotes, where it is text: write '%' || :{name} || '%' or the like"
     if not uses:
         return "the SQL uses no parameters"
     meant = near(name, uses, ":")

@@ -9,6 +9,7 @@ from sqlwright.sql.report import Report
 from sqlwright.sql.structure import CHANGING_VERBS, Structure
 
 _WITH_ROWS = frozenset([Cardinality.MANY, Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.VALUE])
+_TRANSACTION = frozenset(["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"])
 _INSERTING = frozenset(["insert", "replace"])
 
 
@@ -34,6 +35,11 @@ class ResultRules:
         access = Access.READ if self.reads else Access.WRITE
         if cardinality is Cardinality.SCRIPT:
             access = Access.SCRIPT
+        elif self.statement.verb in _TRANSACTION:
+            message = f"{self.verb} cannot be a query: every call is a transaction of its own"
+            hint = "statements that belong together are one script: `:script`, or `#` behind the name"
+            first = self.statement.parts[0].offset
+            self.report.error("transaction", first, message, hint, len(self.verb))
         elif cardinality in (Cardinality.RETURNING, Cardinality.INSERT):
             cardinality = self._returned(cardinality, dialect)
         elif cardinality is Cardinality.BULK and self.reads:
@@ -59,6 +65,11 @@ class ResultRules:
             return Cardinality.RETURNING
         elif dialect.last_insert_id and verb in _INSERTING:
             return Cardinality.INSERT
+        elif said is Cardinality.INSERT and verb in _INSERTING:
+            # Files of PugSQL and sqlc say so for every engine: they load, and give what there is to give.
+            message = f"without RETURNING {dialect.name} does not tell the key, so this gives the number of rows"
+            self.report.warning("result", self.offset, message, "add RETURNING and the key's name, or make it :exec")
+            return Cardinality.EXEC
         else:
             message = f"this {self.verb} has no RETURNING, so it gives no row"
             self._error(message, "add RETURNING, or make it :exec")

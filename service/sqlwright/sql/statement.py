@@ -122,18 +122,33 @@ class _Builder:
 
 
 def _lists(tokens: Sequence[Token], scalars: Collection[str]) -> dict[int, tuple[Slot, int]]:
-    """`[NOT] IN (:p)` with exactly one parameter: start → its slot and where it ends."""
+    """`[NOT] IN (:p)` with exactly one parameter, or PugSQL's `IN :p`: start → its slot and where it ends."""
     found: dict[int, tuple[Slot, int]] = {}
-    for index, token in enumerate(tokens[:-3]):
-        if token.kind is not WORD or token.value != "in":
+    for index, token in enumerate(tokens[:-1]):
+        if token.kind is not WORD or token.value != "in" or _in_position(tokens, index):
             continue
-        opening, parameter, closing = tokens[index + 1 : index + 4]
-        if parameter.kind is not PARAMETER or parameter.value in scalars:
-            continue
-        if opening.kind is not OPERATOR or opening.value != "(" or closing.value != ")":
+        first, *rest = tokens[index + 1 : index + 4]
+        if first.kind is PARAMETER:
+            parameter, end = first, first.end
+        elif first.value == "(" and len(rest) == 2 and rest[0].kind is PARAMETER and rest[1].value == ")":
+            parameter, end = rest[0], rest[1].end
+            if parameter.value in scalars:
+                continue
+        else:
             continue
         before = tokens[index - 1] if index else None
         negated = before is not None and before.kind is WORD and before.value == "not"
         start = before.start if negated and before is not None else token.start
-        found[start] = (Slot(parameter.value, start, negated), closing.end)
+        found[start] = (Slot(parameter.value, start, negated), end)
     return found
+
+
+def _in_position(tokens: Sequence[Token], index: int) -> bool:
+    """The IN at `index` is the one of `position(a IN b)`."""
+    depth = 0
+    for place in range(index - 1, 0, -1):
+        if tokens[place].kind is OPERATOR and tokens[place].value in (")", "("):
+            depth += 1 if tokens[place].value == ")" else -1
+            if depth < 0:
+                return tokens[place - 1].value == "position"
+    return False

@@ -96,12 +96,20 @@ def _read(query: Query, plain: str, order: tuple[str, ...], frame: _Frame, ties:
     if query.statement.has_limit:
         windowed = f"{frame.rows(source)} LIMIT ${number}"
     else:
-        more_order = "".join(f", {ordinal}" for ordinal in ties)
-        page = f"{plain}\n{more_order} LIMIT ${number} OFFSET ${number + 1}"
-        windowed = frame.rows(f"(\n{page}\n) AS t{frame.alias}")
+        windowed = _page(plain, frame, ties, f" LIMIT ${number} OFFSET ${number + 1}")
     return PostgresProgram(
         query, frame.rows(source), order, windowed=windowed, window_has_offset=not query.statement.has_limit
     )
+
+
+def _page(plain: str, frame: _Frame, ties: tuple[int, ...], window: str) -> str:
+    ordered = f"{plain}\n{''.join(f', {ordinal}' for ordinal in ties)}"
+    if len(ties) == frame.width:
+        return frame.rows(f"(\n{ordered}{window}\n) AS t{frame.alias}")
+    # Rows that the order does not tell apart come as the plan has them, and PostgreSQL plans and sorts another way for
+    # another window. Behind this fence it does not see the window; it still stops when the page is full.
+    with_list = f"WITH {_CTE}{frame.alias} AS MATERIALIZED (\n{ordered}\n)\n"
+    return with_list + frame.rows(f"{_CTE} AS t") + window
 
 
 def _write(query: Query, slot: Callable[[Slot], str], order: tuple[str, ...], frame: _Frame) -> PostgresProgram:
@@ -145,6 +153,7 @@ class _Frame:
         forms = [_form(name, column.type, big_numbers_as_text) for name, column in zip(names, columns, strict=True)]
         self._list = ", ".join(f"{form} AS {_quoted(column.name)}" for form, column in zip(forms, columns, strict=True))
         self._plain = forms == names
+        self.width = len(names)
         self.value = f"to_json({forms[0]})::text"
         self.alias = "" if self._plain and not single else f"({', '.join(name[2:] for name in names)})"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,11 +22,15 @@ from sqlwright.errors import (
     StatementTimeout,
 )
 from sqlwright.query import Access, Cardinality, Column, Kind, Parameter, Query, Slot, SqlType, Text
+from sqlwright.sql.report import syntax_hint
 from sqlwright.sql.statement import Rendered, render
 
 _PASSING = (DatabaseUnavailable, LockTimeout, SerializationFailure, StatementTimeout)
 """Troubles of the moment, which say nothing about the statement."""
+_SYNTAX = "42601"
 _UNTYPED = ("42P18", "42P08")
+_MEANT = re.compile(r"""'(?:[^']|'')*'|:?(?:\w+|"(?:[^"]|"")*")(?:\.(?:\w+|"(?:[^"]|"")*"))*""")
+"""What an error's position begins: a string, a parameter, a name with its qualifiers."""
 _USES_MAX = 64
 """How many uses of parameters that tell no type are tried one after the other."""
 _GIVES_ROWS = OBJECTS | {Cardinality.VALUE, Cardinality.INSERT}
@@ -140,6 +145,8 @@ def _single_uses(query: Query, silent: set[Slot]) -> tuple[str, list[Slot]]:
 def _check_columns(query: Query, columns: tuple[Column, ...]) -> None:
     if query.cardinality in _GIVES_ROWS and not columns:
         hint = "add RETURNING, or end the name with ! for a statement that only tells how many rows it changed"
+        if query.statement.verb == "select":
+            hint = "name a column behind SELECT; a SELECT INTO makes a table: use CREATE TABLE … AS, and :exec"
         raise _invalid(query, _start(query), "the statement gives no rows", hint)
     twice = [name for name, count in Counter(column.name for column in columns).items() if count > 1]
     if query.cardinality in OBJECTS and twice:
@@ -198,14 +205,16 @@ def _refusal(
         hint = hint or f"{why}say its type in the header: -- @param {name} type"
     if rendered is not None and (error.position or "").isdigit():
         place = rendered.source_offset(int(error.position) - 1)
+    if error.sqlstate == _SYNTAX or query.source.text[place - 1 : place] == "@":
+        line, column = query.source.locate(place)
+        hint = hint or syntax_hint(query.source.line_text(line), column)
     return _invalid(query, place, message, hint)
 
 
 def _invalid(query: Query, offset: int, message: str, hint: str) -> QueryInvalid:
     text = query.source.text
-    length = 1
-    while offset + length < len(text) and (text[offset + length].isalnum() or text[offset + length] == "_"):
-        length += 1
+    meant = _MEANT.match(text, offset)
+    length = len(meant.group()) if meant else 1
     diagnostic = query.source.diagnostic("query_invalid", offset, message, hint, length=length)
     return QueryInvalid(f"the database refuses the query {query.name}", diagnostic)
 

@@ -16,20 +16,20 @@ from sqlwright.engines.sqlite.words import words_of
 from sqlwright.query import Cardinality, Column, Query, Text
 from sqlwright.sql.statement import Rendered, render
 
-_NOT_COMPILED = frozenset({"pragma", "explain"})
-"""A PRAGMA acts while it is compiled; EXPLAIN cannot explain itself."""
 _GIVES_ROWS = OBJECTS | {Cardinality.VALUE}
 
 
 def describe(raw: sqlite3.Connection, hop: Hop, query: Query) -> SQLiteDescription:
     """Raises `QueryInvalid` with a diagnostic in the query's file, or the driver's error for a passing trouble."""
-    if query.statement.verb in _NOT_COMPILED:
-        return SQLiteDescription({}, windows=False)
+    if query.statement.verb == "pragma":
+        return SQLiteDescription({}, windows=False)  # it acts while it is compiled
     # Only a statement that runs notices that another session has changed the schema.
     hop.patiently(raw.execute, "SELECT 1 FROM sqlite_master").close()
     rendered = render(query.statement, slots(query))
     catalogue = Catalogue(raw)
     _compile(raw, hop, catalogue, query, rendered)
+    if query.statement.verb == "explain":
+        return SQLiteDescription({}, windows=False)
     scope = Scope(words_of(query.statement), catalogue)
     columns = result_columns(raw, query.statement, scope)
     _check_columns(query, columns)
@@ -47,8 +47,9 @@ def describe(raw: sqlite3.Connection, hop: Hop, query: Query) -> SQLiteDescripti
 
 def _compile(raw: sqlite3.Connection, hop: Hop, catalogue: Catalogue, query: Query, rendered: Rendered) -> None:
     values = [None] * len(query.parameters)
+    explain = "" if query.statement.verb == "explain" else "EXPLAIN "
     try:
-        hop.patiently(raw.execute, f"EXPLAIN {rendered.text}", values).close()
+        hop.patiently(raw.execute, explain + rendered.text, values).close()
     except sqlite3.Error as error:
         if is_about_statement(error):
             raise refusal(raw, catalogue, query, rendered, error) from error

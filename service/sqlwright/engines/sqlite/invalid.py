@@ -13,8 +13,8 @@ from sqlwright.engines.sqlite.catalogue import Catalogue
 from sqlwright.engines.sqlite.errors import code_of, translate
 from sqlwright.engines.sqlite.words import Word, lexed
 from sqlwright.errors import Diagnostic, QueryInvalid, StatementFailed
-from sqlwright.query import Access, Query
-from sqlwright.sql.report import near
+from sqlwright.query import Access, Query, Slot
+from sqlwright.sql.report import near, syntax_hint
 from sqlwright.sql.statement import Rendered
 
 CODE = "query_invalid"
@@ -27,8 +27,15 @@ _NAMED = (
     re.compile(r"unknown (?P<what>database) (?P<name>.+)"),
     re.compile(r"(?P<what>table) (?P<name>\S+) (?:has \d+ columns|may not be modified|already exists)"),
     re.compile(r"cannot modify (?P<name>\S+) because it is a (?P<what>view)"),
+    re.compile(r"cannot (?:UPDATE|INSERT into) generated (?P<what>column) \"(?P<name>.+)\""),
+    re.compile(r"SELECTs to the left and right of (?P<name>UNION|INTERSECT|EXCEPT)"),
+    re.compile(r"(?:\d+\w\w )?(?P<name>ORDER|GROUP) BY term"),
+    re.compile(r"a GROUP BY clause is required before (?P<name>HAVING)"),
+    re.compile(r"(?:\d+|all) (?P<name>values) (?:for \d+|must have)", re.IGNORECASE),
+    re.compile(r"(?P<name>RAISE)\(\) may only"),
 )
-_NEAR = re.compile(r'near "(?P<name>.+)": syntax error', re.DOTALL)
+_NEAR = re.compile(r'(?:near|unrecognized token:) "(?P<name>.+)"(?:: syntax error)?', re.DOTALL)
+_NUMBERED = re.compile(r"(?<=near \")\?(\d+)(?=\")")
 _STATEMENT_CODES = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_RANGE)
 
 
@@ -54,6 +61,13 @@ def refusal(
     first, last, hint = _place(raw, catalogue, sent, words, message)
     begins = rendered.source_offset(start + (words[first].start if words else 0))
     ends = rendered.source_offset(start + (words[last].end - 1 if words else 0)) + 1
+    slot = next((part for part in query.statement.parts if isinstance(part, Slot) and part.offset == begins), None)
+    if slot is not None and not slot.is_list:
+        ends = begins + len(slot.name) + 1
+    if _NEAR.fullmatch(message):
+        line, column = query.source.locate(begins)
+        hint = syntax_hint(query.source.line_text(line), column)
+        message = _NUMBERED.sub(lambda found: f":{query.parameters[int(found[1]) - 1].name}", message)
     return invalid(query, begins, message, hint, length=max(1, ends - begins))
 
 
@@ -88,19 +102,20 @@ def _place(
 
 
 def _sequence(words: Sequence[Word], parts: Sequence[str]) -> int | None:
-    """Where the name `a.b` stands; a name alone also where it is qualified."""
+    """Where the name `a.b` stands; a name alone rather where it is not qualified and names nothing anew."""
     length = 2 * len(parts) - 1
-    for index in range(len(words) - length + 1):
-        if [word.text for word in words[index : index + length : 2]] == list(parts) and all(
-            word.text == "." for word in words[index + 1 : index + length : 2]
-        ):
-            return index
-    return None
+    found = [
+        index
+        for index in range(len(words) - length + 1)
+        if [word.text for word in words[index : index + length : 2]] == list(parts)
+        and all(word.text == "." for word in words[index + 1 : index + length : 2])
+    ]
+    return min(found, key=lambda index: words[index - 1].says(".", "as") if index else False, default=None)
 
 
 def _stumbled(raw: sqlite3.Connection, sent: str, words: Sequence[Word], name: str) -> int:
     """Of all the words like `name`, the first up to which the text is already wrong."""
-    found = [index for index, word in enumerate(words) if sent[word.start : word.end].startswith(name)]
+    found = [index for index, word in enumerate(words) if sent.startswith(name, word.start)]
     for index in found[:-1]:
         try:
             raw.execute(f"EXPLAIN {sent[: words[index].end]}").close()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ STATEMENTS_MAX = 1024
 BUSY_SECONDS = 0.025
 """How long SQLite itself waits for a lock. Nothing can interrupt that wait, so the longer one is a loop of ours."""
 CLOSE_SECONDS = 5.0
+MEMORY_MEND_SECONDS = 60.0
 
 _MEMORY = ":memory:"
 _PRAGMAS = ("synchronous=normal", "foreign_keys=on", "temp_store=memory")
@@ -244,11 +247,22 @@ class SQLiteBackend(StockBackend):
         return self.pool
 
     async def connect(self) -> None:
-        self.pool = Pool(self._connector, self.options.limits)
+        limits = self.options.limits
+        if self.path is None:
+            # To throw this session away is to lose the database: only what never ends is given up.
+            limits = replace(limits, mend_timeout_seconds=MEMORY_MEND_SECONDS)
+        self.pool = Pool(self._connector, limits)
 
     async def disconnect(self) -> None:
         await self.running_pool.close()
         await self._connector.all_ended()
+        if not self.options.read_only and self._has_log():
+            # The last to close was a reader, which cannot fold the write-ahead log back into the file.
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._connector.close(await self._connector.open())
+
+    def _has_log(self) -> bool:
+        return self.path is not None and Path(f"{self.path}-wal").exists()
 
     def connection(self) -> SQLiteLease:
         return SQLiteLease(self, self._dialect)

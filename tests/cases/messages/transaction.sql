@@ -1,0 +1,7 @@
+-- name: a!
+BEGIN;
+-- name: b!
+-- Ends it.
+  COMMIT;
+-- name: c#
+BEGIN; SELECT 1; COMMIT;

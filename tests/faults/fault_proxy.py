@@ -1,0 +1,85 @@
+"""A TCP proxy that can refuse, freeze, reset, and cut a stream after so many bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from urllib.parse import parse_qs, urlsplit
+
+
+class FaultProxy:
+    """Stands before the server of `url`; `address` is the same database through the proxy."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._path = f"{parse_qs(parts.query).get('host', ['/tmp'])[0]}/.s.PGSQL.{parts.port or 5432}"
+        self._target = (parts.hostname, parts.port or 5432)
+        self._login = (parts.username or "postgres") + (f":{parts.password}" if parts.password else "")
+        self._name = parts.path
+        self._server: asyncio.Server | None = None
+        self._streams: set[asyncio.StreamWriter] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self.port = 0
+        self.cut_after: int | None = None
+        """Bytes from the server that still pass before every connection is reset."""
+
+    @property
+    def address(self) -> str:
+        return f"postgresql://{self._login}@127.0.0.1:{self.port}{self._name}"
+
+    async def accept(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def refuse(self) -> None:
+        """No listener any more, and every connection reset."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self.reset()
+
+    def freeze(self) -> None:
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
+    def reset(self) -> None:
+        for stream in list(self._streams):
+            linger = struct.pack("ii", 1, 0)  # a RST instead of a FIN
+            stream.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            stream.transport.abort()
+        self._streams.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._streams.add(writer)
+        try:
+            if self._target[0]:
+                there, back = await asyncio.open_connection(*self._target)
+            else:
+                there, back = await asyncio.open_unix_connection(self._path)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._streams.add(back)
+        await asyncio.gather(self._pump(reader, back, False), self._pump(there, writer, True))
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, answer: bool) -> None:
+        try:
+            while chunk := await source.read(65536):
+                await self._flows.wait()
+                if answer and self.cut_after is not None:
+                    self.cut_after -= len(chunk)
+                    if self.cut_after < 0:
+                        self.cut_after = None
+                        self.reset()
+                        return
+                sink.write(chunk)
+                await sink.drain()
+        except OSError:
+            pass  # one end is gone
+        finally:
+            sink.close()
+            self._streams.discard(sink)

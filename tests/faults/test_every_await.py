@@ -1,0 +1,250 @@
+"""Cancellation at every single await of a call, one after the other, on real databases and both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from pathlib import Path
+from types import coroutine
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy
+import uvloop
+
+from sqlwright.query import Access
+from workbench import Bench
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+SUSPENSIONS_MAX = 60
+"""More than any call has: what goes on beyond would never complete."""
+
+FILES = {
+    "setup.sql": """
+-- name: setup#
+CREATE TABLE item (id int PRIMARY KEY, n int NOT NULL);
+INSERT INTO item VALUES (0, 0);
+""",
+    "items/queries.sql": """
+-- name: count$
+SELECT count(*) FROM item;
+
+-- name: page
+SELECT id, n FROM item ORDER BY id;
+
+-- name: raise<!
+UPDATE item SET n = n + 1 WHERE id = 0 RETURNING n;
+
+-- name: slowly
+-- @timeout 4s
+SELECT id FROM item;
+
+-- name: three*!
+INSERT INTO item (id, n) VALUES (:id, 0);
+
+-- name: script#
+DELETE FROM item WHERE id > 0;
+INSERT INTO item VALUES (1, 0), (2, 0), (3, 0);
+DELETE FROM item WHERE id > 0;
+""",
+}
+ITEM = sqlalchemy.table("item", sqlalchemy.column("id"))
+BULK = [{"id": 1}, {"id": 2}, {"id": 3}]
+
+Act = Callable[[Bench], Coroutine[Any, Any, Any]]
+
+
+async def read(bench: Bench) -> None:
+    await bench.call("items.page")
+
+
+async def read_with_own_timeout(bench: Bench) -> None:
+    await bench.call("items.slowly")
+
+
+async def write(bench: Bench) -> None:
+    await bench.call("items.raise")
+
+
+async def bulk(bench: Bench) -> None:
+    await bench.call("items.three", BULK)
+
+
+async def script(bench: Bench) -> None:
+    await bench.call("items.script")
+
+
+async def describe(bench: Bench) -> None:
+    async with bench.database.lease(Access.READ) as lease:
+        await bench.database.engine.describe(lease, bench.registry["items.raise"])
+
+
+async def contract(bench: Bench) -> None:
+    query = bench.registry["items.page"]
+    bench.contracts.forget(query)
+    await bench.contracts.get(query)
+
+
+async def lease_only(bench: Bench) -> None:
+    for access in (Access.READ, Access.WRITE):
+        async with bench.database.lease(access):
+            pass
+
+
+async def core(bench: Bench) -> None:
+    async with bench.database.lease(Access.WRITE) as lease:
+        await lease.execute(sqlalchemy.delete(ITEM).where(ITEM.c.id > 0))
+
+
+async def first_use(bench: Bench) -> None:
+    """A pool that has no connection yet."""
+    async with fresh(bench) as other, other.database.lease(Access.READ):
+        pass
+
+
+async def close(bench: Bench) -> None:
+    async with fresh(bench) as other:
+        async with other.database.lease(Access.READ), other.database.lease(Access.WRITE):
+            pass
+        await other.database.close()
+
+
+@contextlib.asynccontextmanager
+async def fresh(bench: Bench) -> AsyncIterator[Bench]:
+    other = Bench(bench.settings.database_url, bench.folder, reader_pool_size=1, writer_pool_size=1)
+    await other.database.open()
+    try:
+        yield other
+    finally:
+        await asyncio.shield(asyncio.ensure_future(other.database.close()))
+
+
+ACTS: list[Act] = [
+    read,
+    read_with_own_timeout,
+    write,
+    bulk,
+    script,
+    describe,
+    contract,
+    lease_only,
+    core,
+    first_use,
+    close,
+]
+
+
+@coroutine
+def cancelled_at(work: Coroutine[Any, Any, Any], number: int, late: bool) -> Generator[Any, Any, int]:
+    """Run `work`, cancel this task when it suspends for the `number`th time, and give how often it suspended.
+
+    `late`: in the very moment when what it waits for has come, so that the result is there and is never received.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    count = 0
+    send, argument = work.send, None
+    while True:
+        try:
+            waited_for = send(argument)
+        except StopIteration:
+            return count
+        count += 1
+        if count == number:
+            if late and waited_for is not None:
+                waited_for.add_done_callback(lambda _: task.cancel())
+            else:
+                task.cancel()
+        try:
+            argument = yield waited_for
+            send = work.send
+        except BaseException as error:
+            send, argument = work.throw, error
+
+
+async def every_await(bench: Bench, act: Act, late: bool, check: Callable[[], Awaitable[None]]) -> None:
+    for number in range(1, SUSPENSIONS_MAX):
+        task = asyncio.ensure_future(_awaitable(cancelled_at(act(bench), number, late)))
+        with contextlib.suppress(asyncio.CancelledError):
+            if await task < number:
+                assert number > 1 or act is lease_only, "it never suspended: nothing was tried"
+                return
+        await check()
+    raise AssertionError("it never completes")
+
+
+async def _awaitable(work: Any) -> Any:
+    return await work
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def scenario(url: str, folder: Path, act: Act, late: bool) -> None:
+    bench = Bench(url, folder, reader_pool_size=1, writer_pool_size=1, acquire_timeout_seconds=5)
+    await bench.database.open()
+    try:
+        bench.write(FILES)
+        await bench.call("setup")
+        for warm_up in (read, read_with_own_timeout, write, script):
+            await warm_up(bench)
+        await bench.contracts.get(bench.registry["items.three"])
+
+        async def check() -> None:
+            await bench.assert_whole()
+            # With one connection a pool, anything left open would be met here: a lock, a transaction, a lost place.
+            count = (await bench.call("items.count"))["value"]
+            assert count in (1, 4), "half a transaction"
+            await bench.call("items.raise")
+            await bench.call("items.script")
+            await bench.assert_whole()
+            assert all(pool.size <= 1 for pools in bench.database.status().values() for pool in pools)
+
+        await every_await(bench, act, late, check)
+        await nothing_is_open(url)
+    finally:
+        await bench.database.close()
+
+
+async def nothing_is_open(url: str) -> None:
+    if url.startswith("sqlite"):
+        with contextlib.closing(
+            sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
+        ) as raw:
+            raw.execute("BEGIN IMMEDIATE")
+            raw.execute("ROLLBACK")
+            assert raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "a snapshot is still held"
+        return
+    server = await asyncpg.connect(url)
+    try:
+        held = (
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'sqlwright'"
+        )
+        assert await server.fetchval(f"{held} AND state <> 'idle'") == 0
+        assert await server.fetchval(held) <= 2
+    finally:
+        await server.close()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
+def test_cancelled_at_every_await(database_url: str, tmp_path: Path, act: Act, late: bool, loop: str) -> None:
+    (tmp_path / "queries").mkdir()
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(asyncio.sleep(0))  # uvloop keeps descriptors of its own from its first use on
+    threads, files = threading.active_count(), descriptors()
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(scenario(database_url, tmp_path / "queries", act, late))
+    deadline = time.monotonic() + 2  # a thread that has said its last word still needs a moment to end
+    while (threading.active_count() > threads or descriptors() > files) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert (threading.active_count(), descriptors()) == (threads, files)
+    assert not (tmp_path / "test.db-wal").exists()
