@@ -12,8 +12,8 @@ test: $(VENV)/.sqlwright-test
 	$(BIN)/pytest -n auto --dist worksteal
 
 lint: $(VENV)/.sqlwright-test
-	$(BIN)/ruff check service tests
-	$(BIN)/ruff format --check service tests
+	$(BIN)/ruff check --no-cache service tests
+	$(BIN)/ruff format --no-cache --check service tests
 	$(BIN)/mypy
 
 check: test lint

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from record_shop import write_files
 from server_process import Server, start
 

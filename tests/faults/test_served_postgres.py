@@ -10,8 +10,9 @@ import asyncpg
 import httpx
 import pytest
 from fault_proxy import FaultProxy
-from record_shop import assert_problem, run_script
 from served import serving
+
+from record_shop import assert_problem, run_script
 
 FILES = {
     "items/queries.sql": """

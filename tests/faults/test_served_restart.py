@@ -13,8 +13,9 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
-from record_shop import assert_problem, run_script
 from served import Caller, serving
+
+from record_shop import assert_problem, run_script
 
 FILES = {
     "items/queries.sql": """

@@ -8,8 +8,9 @@ import resource
 import sqlite3
 from pathlib import Path
 
-from record_shop import assert_problem
 from served import serving
+
+from record_shop import assert_problem
 
 FILES = {
     "items/queries.sql": """

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from record_shop import FILES, SCHEMA, run_script, running, write_files
 
+from record_shop import FILES, SCHEMA, run_script, running, write_files
 from sqlwright.config import Settings
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-from record_shop import assert_problem, run_script, running, until, write_files
 
+from record_shop import assert_problem, run_script, running, until, write_files
 from sqlwright.config import Settings
 from sqlwright.http.app import create_app
 

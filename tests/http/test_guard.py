@@ -7,8 +7,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from record_shop import assert_problem, running
 
+from record_shop import assert_problem, running
 from sqlwright.config import Settings
 from sqlwright.http.guard import QUERY_STRING_BYTES_MAX
 

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 from json_schema import conforms
+
 from record_shop import assert_problem, until
 from server_process import Server, start
-
 from sqlwright.config import Settings
 from sqlwright.http.routes import BODY_BYTES_ON_LOOP_MAX
 

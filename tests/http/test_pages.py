@@ -8,8 +8,8 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import pytest
-from record_shop import SCHEMA, assert_problem, run_script, running, until
 
+from record_shop import SCHEMA, assert_problem, run_script, running, until
 from sqlwright.config import Settings
 
 

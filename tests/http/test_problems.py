@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from fastapi import HTTPException
-from record_shop import assert_problem, running
 
+from record_shop import assert_problem, running
 from sqlwright import errors
 from sqlwright.config import Settings
 from sqlwright.errors import SqlwrightError

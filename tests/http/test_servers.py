@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from record_shop import assert_problem
 from server_process import Server, start
 
