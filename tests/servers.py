@@ -9,3 +9,10 @@ def with_database(url: str, name: str) -> str:
     """The URL of another database on the same server."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, "/" + name, parts.query, parts.fragment))
+
+
+def with_user(url: str, name: str) -> str:
+    """The URL for another user, who has no password."""
+    parts = urlsplit(url)
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, f"{name}:@{place}", parts.path, parts.query, parts.fragment))

@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from servers import with_database
+from servers import with_database, with_user
 from sqlwright.config import Settings
 from sqlwright.database import Database
 from sqlwright.errors import AcquireTimeout, DatabaseUnavailable
@@ -143,8 +143,7 @@ async def test_a_full_server_is_unavailable(open_database: Open, postgresql_url:
     admin = await asyncpg.connect(postgresql_url)
     name = await admin.fetchval("SELECT current_database()")
     await admin.execute(f"CREATE ROLE tight_{name} LOGIN CONNECTION LIMIT 1")
-    url = postgresql_url.replace("postgres:@", f"tight_{name}:@")
-    assert url != postgresql_url
+    url = with_user(postgresql_url, f"tight_{name}")
     database = await open_database(url)
     async with database.lease(READ):
         with pytest.raises(DatabaseUnavailable):
