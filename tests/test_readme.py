@@ -100,7 +100,7 @@ def test_every_command_gives_what_the_readme_says(demo: tuple[Path, int]) -> Non
 def settings_table() -> str:
     rows = ["| key | variable | default | what |", "|---|---|---|---|"]
     for key, field in Settings.model_fields.items():
-        default = field.default
+        default = None if field.default_factory else field.default
         shown = (
             "" if default in (None, "", ()) else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         )

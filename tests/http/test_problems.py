@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import HTTPException
 
-from record_shop import assert_problem, running
+from record_shop import assert_problem, run_script, running, write_files
 from sqlwright import errors
 from sqlwright.config import Settings
 from sqlwright.errors import SqlwrightError
@@ -88,3 +89,15 @@ async def test_an_exception_in_a_route_is_a_problem(settings: Settings, capfd: p
         assert body["errors"][0]["parameter"] == "number"
         assert (await client.get("/typed?number=7")).json() == 7
     assert "hunter2" in capfd.readouterr().err
+
+
+async def test_a_read_that_wrote(postgresql_url: str, tmp_path: Path) -> None:
+    """A SELECT can write through a function: it fails instead, and `@write` makes it a write."""
+    await run_script(postgresql_url, "CREATE SEQUENCE number")
+    select = "-- :result :value\nSELECT nextval('number') AS n\n"
+    folder = write_files(tmp_path / "queries", {"sly.sql": select, "honest.sql": "-- @write\n" + select})
+    async with running(Settings(database_url=postgresql_url, queries=folder, log_calls=False)) as client:
+        body = assert_problem(await client.get("/queries/sly"), 500, "read_query_wrote")
+        assert "@write" in body["hint"]
+        assert (await client.get("/queries/honest")).status_code == 405
+        assert (await client.post("/queries/honest")).json() == {"value": 1}
