@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sqlwright.contract import Contracts
 from sqlwright.errors import QueryInvalid
 
 
@@ -45,13 +44,14 @@ async def test_a_query_swapped_while_it_is_described_gets_its_own_contract(open_
 async def test_what_a_registry_no_longer_has_is_dropped(open_bench: Any, database_url: str) -> None:
     files = {"good.sql": "SELECT 1 AS one;", "bad.sql": "SELECT nowhere;"}
     bench = await open_bench(database_url, files)
-    await bench.contracts.describe_all(bench.registry)
+    await bench.contracts.get(bench.registry["good"])
+    with pytest.raises(QueryInvalid):
+        await bench.contracts.get(bench.registry["bad"])
     assert list(bench.contracts.invalid) == ["bad"]
     assert bench.contracts.pending(bench.registry) == 0
     bench.contracts.keep_only([])
     assert not bench.contracts.invalid
     assert bench.contracts.pending(bench.registry) == 2
-    assert isinstance(bench.contracts, Contracts)
 
 
 async def test_a_refusal_does_not_keep_its_callers(open_bench: Any, database_url: str) -> None:

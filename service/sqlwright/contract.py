@@ -119,14 +119,6 @@ class Contracts:
             page_rows_max=page_rows_max,
         )
 
-    async def describe_all(self, queries: Iterable[Query]) -> None:
-        """Describe what is not yet described. Only a database that is away stops it, a refused query does not."""
-        for query in queries:
-            try:
-                await self.get(query)
-            except QueryInvalid:
-                continue  # stands in `invalid`
-
     @property
     def invalid(self) -> Mapping[str, QueryInvalid]:
         """Queries that the database refuses, by name."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from sqlwright.config import Settings, variable
@@ -122,10 +121,6 @@ def _is_wildcard(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return not host
-
-
-def is_loopback_only(hosts: Iterable[str]) -> bool:
-    return all(map(_is_loopback, hosts))
 
 
 def _same_place(origin: str, host: str) -> bool:

@@ -34,7 +34,6 @@ class Dialect:
     """Characters that begin the dialect's own placeholders, refused with a hint: `?`, `$`, `@`."""
     last_insert_id: bool = False
     """The key of an inserted row is known without RETURNING."""
-    boolean_as_integer: bool = False
     types: Mapping[str, Kind] = field(default_factory=dict)
     """Lower-case type name without length → kind; names that are missing are Kind.OTHER or follow `affinity`."""
     affinity: bool = False
@@ -102,7 +101,6 @@ SQLITE = Dialect(
     bracket_identifiers=True,
     native_parameters=frozenset("?$@"),
     last_insert_id=True,
-    boolean_as_integer=True,
     affinity=True,
     types={
         **_COMMON,
@@ -122,7 +120,6 @@ MYSQL = Dialect(
     identifier_quotes="`",
     native_parameters=frozenset("?"),
     last_insert_id=True,
-    boolean_as_integer=True,
     types={
         **_COMMON,
         "tinyint": Kind.INT2, "mediumint": Kind.INT4, "blob": Kind.BYTES, "binary": Kind.BYTES,
