@@ -19,14 +19,21 @@ FLOORS = (
     {"address", "registry"},
     {"config"},
     {"reload", "engines"},
+    {"transaction"},
     {"database"},
     {"parameters"},
     {"contract"},
     {"plan"},
     {"execute", "body"},
+    {"crud"},
+    {"steps"},
+    {"rows"},
+    {"client"},
+    {"migrations"},
     {"demo"},
+    {"tuning"},
     {"http"},
-    {"cli"},
+    {"cli", "testing"},
 )
 WEB = {"fastapi", "starlette", "granian", "uvicorn"}
 DATABASE_LIBRARIES = {"databases", "sqlalchemy", "asyncpg", "aiosqlite", "sqlite3", "aiomysql"}

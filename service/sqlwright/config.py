@@ -59,6 +59,8 @@ class Settings(BaseModel):
     read_urls: Names = Field((), description="read replicas: more places to read from, separated by commas")
     queries: Path = Field(Path("queries"), description="the folder of .sql files")
 
+    tables: Names = Field((), description="tables and views to serve at /tables; * for all of them")
+
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: Annotated[int, BeforeValidator(_no_boolean)] = Field(8000, ge=0, le=65_535, description="port to listen on")
     workers: Count = Field(1, le=256, description="server processes")
@@ -83,12 +85,15 @@ class Settings(BaseModel):
         ),
         description="a whole request (10, more where a statement may take longer); a longer @timeout extends it",
     )
+    transaction_timeout_seconds: Seconds = Field(10.0, description="a whole transaction, where it names no timeout")
     drain_seconds: Seconds = Field(25.0, description="finishing what runs, after a stop signal")
 
     body_bytes_max: Count = Field(1024 * 1024, description="size of a request body")
     bulk_body_bytes_max: Count = Field(16 * 1024 * 1024, description="size of the body of a bulk call")
     bulk_items_max: Count = Field(100_000, description="items of a bulk call")
     json_depth_max: Count = Field(64, description="nesting of a JSON body")
+    transaction_steps_max: Count = Field(50, description="steps of a POST /transaction")
+    table_statements_max: Count = Field(512, description="statements of /tables that are kept, the rarest go")
     page_rows_max: Count = Field(1000, description="most rows of a page, where the query has no @limit")
     page_rows: Count = Field(
         default_factory=lambda values: min(100, values["page_rows_max"]),
@@ -98,6 +103,9 @@ class Settings(BaseModel):
 
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="log lines: text for people, json for programs"
+    )
+    slow_ms: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_no_boolean)] = Field(
+        500.0, description="calls that take longer are logged with their times; 0 for none"
     )
     log_calls: bool = Field(True, description="one log line a call")
 

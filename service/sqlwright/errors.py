@@ -6,7 +6,9 @@
     ├── CallError                  the call is refused before a connection is taken
     │   ├── UnknownQuery  MethodNotAllowed  NotAcceptable  UnsupportedMediaType
     │   ├── MalformedRequest  UriTooLong  BodyTooLarge  BodyTooSlow  InvalidPageToken  InvalidParameters
-    │   └── HostNotAllowed  OriginNotAllowed  NotFound
+    │   └── HostNotAllowed  OriginNotAllowed  NotFound  UnknownTable
+    ├── TransactionError           a transaction is used in a way that it cannot be
+    │   └── TransactionFailed  TransactionClosed  ReadOnlyTransaction
     ├── ResultError                the statement ran, its result is not what the query says
     │   └── NoRow  MoreThanOneRow
     ├── DeadlineExceeded           the whole request took longer than allowed
@@ -84,6 +86,8 @@ class SqlwrightError(Exception):
     retryable: ClassVar[bool] = False
     outcome: Outcome = "none"
     hint: str = ""
+    step: int | None = None
+    """Which step of a `POST /transaction` failed, from 0."""
 
     def __init__(self, detail: str = "", *, hint: str = "") -> None:
         super().__init__(detail)
@@ -127,6 +131,17 @@ class UnknownQuery(CallError):
         self.near = tuple(near)
         hint = f"did you mean {' or '.join(self.near)}?" if self.near else "GET /queries lists the queries"
         super().__init__(f"there is no query {name!r}", hint=hint)
+
+
+class UnknownTable(CallError):
+    """`near` lists tables that look like the one asked for."""
+
+    code = "unknown_table"
+
+    def __init__(self, name: str, near: Sequence[str] = ()) -> None:
+        self.near = tuple(near)
+        hint = f"did you mean {' or '.join(self.near)}?" if self.near else "GET /tables lists the tables"
+        super().__init__(f"there is no table {name!r}", hint=hint)
 
 
 class MethodNotAllowed(CallError):
@@ -183,6 +198,31 @@ class InvalidParameters(CallError):
         self.faults = tuple(faults)
         names = ", ".join(dict.fromkeys(fault.parameter or "the body" for fault in self.faults))
         super().__init__(f"not valid: {names}")
+
+
+# --- transactions -----------------------------------------------------------------------------------------------
+
+
+class TransactionError(SqlwrightError):
+    code = "transaction"
+
+
+class TransactionFailed(TransactionError):
+    """A statement of the transaction failed, so all of it is rolled back: nothing was applied."""
+
+    code = "transaction_failed"
+
+
+class TransactionClosed(TransactionError):
+    """The transaction has ended: its statements must stand inside its `async with`."""
+
+    code = "transaction_closed"
+
+
+class ReadOnlyTransaction(TransactionError):
+    """A query that writes was called in a transaction that was begun with `read_only=True`."""
+
+    code = "read_only_transaction"
 
 
 # --- the statement ran, its result is not what the query says ---------------------------------------------------
@@ -244,11 +284,19 @@ class DatabaseError(SqlwrightError):
         native_message: str = "",
         outcome: Outcome = "none",
         hint: str = "",
+        constraint: str = "",
+        columns: Sequence[str] = (),
     ) -> None:
         super().__init__(detail, hint=hint)
         self.native_code = native_code
         self.native_message = native_message
         self.outcome = outcome
+        self.constraint = constraint
+        """Name of the constraint that was broken, where the database tells it."""
+        self.columns = tuple(columns)
+        """Names of the columns concerned, where the database tells them."""
+        self.faults: tuple[ParameterFault, ...] = ()
+        """Which parameters of the call that is, where the caller may know (the table facade fills it in)."""
 
 
 class UniqueViolation(DatabaseError):

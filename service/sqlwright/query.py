@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+from typing import Literal as OneOf
 
 from sqlwright.errors import Diagnostic, Severity
 
@@ -33,6 +34,11 @@ class Access(StrEnum):
     READ = "read"
     WRITE = "write"
     SCRIPT = "script"
+
+
+Isolation = OneOf["read_committed", "repeatable_read", "serializable"]
+"""What a transaction may ask for. An engine gives that or a stronger one, never a weaker."""
+ISOLATIONS: tuple[Isolation, ...] = ("read_committed", "repeatable_read", "serializable")
 
 
 class Kind(StrEnum):
@@ -209,6 +215,8 @@ class Query:
     timeout_seconds: float | None = None
     page_rows: int | None = None
     page_rows_max: int | None = None
+    isolation: Isolation | None = None
+    """The query runs in a transaction of its own with this isolation level."""
 
     @property
     def line(self) -> int:
@@ -265,6 +273,17 @@ class Result:
     """Waiting for a connection."""
     database_seconds: float = 0.0
     """From the first byte to the database to the last row encoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a database would run (or, analyzed, ran) a statement."""
+
+    text: str
+    """For people, several lines."""
+    plan: Any
+    """For programs: what JSON can hold."""
+    analyzed: bool = False
 
 
 Values = Sequence[Any]

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlwright.address import Address
 from sqlwright.engines.pool import Pool, PoolLimits
 from sqlwright.errors import SqlwrightError
-from sqlwright.query import Access, Description, Parameter, Query, Result, SqlType, Values, Window
+from sqlwright.query import (
+    Access,
+    Description,
+    Explanation,
+    Isolation,
+    Parameter,
+    Query,
+    Result,
+    SqlType,
+    Values,
+    Window,
+)
 from sqlwright.sql.dialect import Dialect
 
 
@@ -37,6 +48,10 @@ class Lease(Generic[Raw]):
     """
 
     read_only: bool
+    broken: bool
+    """Throw the connection away at release."""
+    in_transaction: bool = False
+    """A transaction of ours is open on it (`Engine.begin`), so statements join it instead of making their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +114,55 @@ class Engine(ABC):
     @abstractmethod
     async def run_script(self, lease: Any, program: Program, *, timeout_seconds: float | None) -> Result:
         """Run several statements, in one transaction where the engine can."""
+
+    # --- transactions: what `transaction.py` is made of ---------------------------------------------------------
+    #
+    # All raise only `SqlwrightError`s and CancelledError. A caller that is cancelled, or gets an error, inside one of
+    # these just releases the lease: the pool's own task rolls back and mends the connection, or throws it away.
+
+    async def begin(self, lease: Any, *, isolation: Isolation | None, read_only: bool, timeout_seconds: float) -> None:
+        """Open a transaction and set `lease.in_transaction`. `isolation` None is the database's own default; a named
+        one is given or a stronger one, never a weaker. `run`, `run_bulk`, `stream` join it; `run` of a query that reads
+        is kept from writing in it all the same."""
+        raise NotImplementedError
+
+    async def commit(self, lease: Any, *, timeout_seconds: float) -> None:
+        """Raises `TransactionFailed` when the database answered with a rollback, the constraint's error when it
+        refused (rolled back then), `SerializationFailure`, or `OutcomeUnknown` when the connection was lost."""
+        raise NotImplementedError
+
+    async def rollback(self, lease: Any, *, timeout_seconds: float) -> None:
+        raise NotImplementedError
+
+    async def savepoint(self, lease: Any, name: str, *, timeout_seconds: float) -> None:
+        """`name` is one of ours (letters and digits)."""
+        raise NotImplementedError
+
+    async def release_savepoint(self, lease: Any, name: str, *, timeout_seconds: float) -> None:
+        raise NotImplementedError
+
+    async def rollback_to_savepoint(self, lease: Any, name: str, *, timeout_seconds: float) -> None:
+        """Undo what came after the savepoint; the savepoint itself is gone too afterwards."""
+        raise NotImplementedError
+
+    # --- beyond single calls ------------------------------------------------------------------------------------
+
+    def stream(
+        self, lease: Any, program: Program, values: Values, *, chunk_rows: int, timeout_seconds: float | None
+    ) -> AsyncGenerator[Result, None]:
+        """The rows of a many-row read from a server-side cursor, up to `chunk_rows` a Result. Who leaves early just
+        releases the lease, closed generator or not. `timeout_seconds` bounds each fetch, not the whole."""
+        raise NotImplementedError
+
+    async def explain(
+        self, lease: Any, program: Program, values: Values, *, analyze: bool, timeout_seconds: float
+    ) -> Explanation:
+        """The plan of a call. `analyze` runs it, in a transaction that is always rolled back."""
+        raise NotImplementedError
+
+    async def reflect(self, lease: Any, names: Collection[str] | None) -> Any:
+        """The tables and views of the database's default schema as a `sqlalchemy.MetaData`, `names` None for all."""
+        raise NotImplementedError
 
     @abstractmethod
     def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:

@@ -26,6 +26,7 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.CallError: (400, "Bad request"),
     errors.NotFound: (404, "Not found"),
     errors.UnknownQuery: (404, "Unknown query"),
+    errors.UnknownTable: (404, "Unknown table"),
     errors.MethodNotAllowed: (405, "Method not allowed"),
     errors.NotAcceptable: (406, "Not acceptable"),
     errors.BodyTooSlow: (408, "The body came too slowly"),
@@ -37,6 +38,10 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.InvalidParameters: (422, "Invalid parameters"),
     errors.HostNotAllowed: (403, "Host not allowed"),
     errors.OriginNotAllowed: (403, "Origin not allowed"),
+    errors.TransactionError: (500, "Transaction error"),
+    errors.TransactionFailed: (500, "Transaction rolled back"),
+    errors.TransactionClosed: (500, "Transaction has ended"),
+    errors.ReadOnlyTransaction: (500, "Transaction is read-only"),
     errors.ResultError: (500, "Unexpected result"),
     errors.NoRow: (404, "No row"),
     errors.MoreThanOneRow: (500, "More than one row"),
@@ -95,8 +100,10 @@ def problem(exchange: Exchange, error: Exception, *, development: bool) -> Answe
         "request_id": exchange.request_id,
         "retryable": ours.retryable,
         "outcome": ours.outcome,
-        "errors": [_fault(fault) for fault in ours.faults] if isinstance(ours, errors.InvalidParameters) else [],
+        "errors": [_fault(fault) for fault in getattr(ours, "faults", ())],
     }
+    if ours.step is not None:
+        body["step"] = ours.step
     if ours.hint:
         body["hint"] = ours.hint
     if development:
