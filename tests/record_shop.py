@@ -13,6 +13,7 @@ import asyncpg
 import httpx
 from fastapi import FastAPI
 
+import mariadb_server
 from sqlwright.config import Settings
 from sqlwright.http.app import create_app
 
@@ -55,15 +56,20 @@ SELECT artist_id FROM artist WHERE artist_id IN (:ids) ORDER BY artist_id;
 -- name: add!
 INSERT INTO artist (artist_id, name, rating) VALUES (:artist_id, :name, :rating);
 
--- name: rename<!
-UPDATE artist SET name = :name WHERE artist_id = :artist_id RETURNING artist_id, name;
-
 -- name: add_many*!
 INSERT INTO artist (artist_id, name) VALUES (:artist_id, :name);
 
 -- name: wipe#
 DELETE FROM album;
 DELETE FROM artist;
+""",
+    "artists/rename.sql": (
+        "-- :result :returning\nUPDATE artist SET name = :name WHERE artist_id = :artist_id RETURNING artist_id, name\n"
+    ),
+    # MariaDB has RETURNING for INSERT and DELETE.
+    "artists/rename.mysql.sql": """-- :result :returning
+INSERT INTO artist (artist_id, name) SELECT artist_id, :name FROM artist WHERE artist_id = :artist_id
+ON DUPLICATE KEY UPDATE name = VALUES(name) RETURNING artist_id, name
 """,
     "shop/stock/albums.sql": "SELECT title, price FROM album WHERE artist_id = :artist_id ORDER BY album_id\n",
     "shop/add_album.sql": (
@@ -88,6 +94,9 @@ async def run_script(url: str, script: str) -> None:
             connection.executescript(script)
         finally:
             connection.close()
+        return
+    if url.startswith("mysql"):
+        mariadb_server.execute(url, script)
         return
     server = await asyncpg.connect(url)
     try:
@@ -118,7 +127,7 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
     assert body["request_id"] == response.headers["x-request-id"]
     for key in ("title", "detail", "instance", "retryable", "outcome", "errors"):
         assert key in body
-    for leak in ("secret_column", "SELECT", "Traceback", "INSERT", "postgresql://", "sqlite:///"):
+    for leak in ("secret_column", "SELECT", "Traceback", "INSERT", "postgresql://", "sqlite:///", "mysql://"):
         assert leak not in response.text
     return body
 

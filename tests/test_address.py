@@ -28,6 +28,23 @@ def test_postgresql(url: str, normal: str) -> None:
     assert (address.dialect.name, address.url, address.path, address.in_memory) == ("postgresql", normal, None, False)
 
 
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("mysql://u:p@h:3307/d", "mysql://u:p@h:3307/d"),
+        ("mariadb://h/d", "mysql://h/d"),
+        ("MariaDB+AioMySQL://u@h/d", "mysql://u@h/d"),
+        ("mysql+aiomysql://u@h/d?charset=utf8mb4", "mysql://u@h/d"),
+        ("mysql:///d?unix_socket=/run/mysqld/mysqld.sock", "mysql:///d?unix_socket=%2Frun%2Fmysqld%2Fmysqld.sock"),
+        ("mysql://u:p%40%2F%3A@[::1]:3306/d%20b", "mysql://u:p%40%2F%3A@[::1]:3306/d%20b"),
+        ("mysql://h/d?ssl=True&ssl_ca=/etc/ca.pem", "mysql://h/d?ssl=true&ssl_ca=%2Fetc%2Fca.pem"),
+    ],
+)
+def test_mysql(url: str, normal: str) -> None:
+    address = parse_address(url)
+    assert (address.dialect.name, address.url, address.path, address.in_memory) == ("mysql", normal, None, False)
+
+
 def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for url, path in {
@@ -54,8 +71,16 @@ def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("postgresql+aiopg://u:secret@h/d", "asyncpg"),
         ("postgresql+psycopg2://u:secret@h/d", "asyncpg"),
         ("sqlite+pysqlite:///x", "aiosqlite"),
-        ("mysql://u:secret@h/d", "not yet supported"),
-        ("mariadb+aiomysql://u:secret@h/d", "not yet supported"),
+        ("mysql+pymysql://u:secret@h/d", "aiomysql"),
+        ("mariadb+mysqldb://u:secret@h/d", "aiomysql"),
+        ("mysql://u:secret@h", "names no database"),
+        ("mysql://u:secret@h/", "names no database"),
+        ("mysql://u:secret@h1,h2/d", "SQLWRIGHT_READ_URLS"),
+        ("mysql://u:secret@h:port/d", "port"),
+        ("mysql://u:sec@ret@h/d", "%40"),
+        ("mysql://u:secret@h/d?charset=latin1", "utf8mb4"),
+        ("mysql://u:secret@h/d?local_infile=1", "'local_infile'"),
+        ("mysql://u:secret@h/d?ssl=maybe", "neither true nor false"),
         ("oracle://u:secret@h/d", "unknown scheme 'oracle'"),
         ("u:secret@h/d://x", "unknown scheme"),
         ("sqlite://shop.db", "three slashes"),

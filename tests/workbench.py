@@ -14,7 +14,7 @@ from sqlwright.body import render_body
 from sqlwright.config import Settings
 from sqlwright.contract import Contracts
 from sqlwright.database import Database
-from sqlwright.execute import execute
+from sqlwright.execute import Where, execute
 from sqlwright.plan import make_bulk_plan, make_plan, make_script_plan
 from sqlwright.query import Cardinality
 from sqlwright.registry import load_registry
@@ -41,8 +41,10 @@ class Bench:
     def load(self) -> None:
         self.registry, _ = load_registry(self.folder, self.dialect)
 
-    async def result(self, name: str, body: object = None, **limits: Any) -> tuple[Any, Any]:
-        """Plan and result of one call; `body` is a JSON body (an array for a bulk query)."""
+    async def result(
+        self, name: str, body: object = None, *, where: Where | None = None, **limits: Any
+    ) -> tuple[Any, Any]:
+        """Plan and result of one call; `body` is a JSON body (an array for a bulk query); `where` a transaction."""
         query = self.registry[name]
         contract = await self.contracts.get(query)
         if query.cardinality is Cardinality.SCRIPT:
@@ -51,7 +53,7 @@ class Bench:
             plan = make_bulk_plan(contract, contract.validator.bulk(body, 100_000))
         else:
             plan = make_plan(contract, contract.validator.from_json(body or {}), **limits)
-        return plan, await execute(self.database, plan)
+        return plan, await execute(where or self.database, plan)
 
     async def call(self, name: str, body: object = None, **limits: Any) -> Any:
         """What the JSON body of a call says, with decimals as Decimal."""

@@ -21,4 +21,4 @@ placed AS (
 SELECT country, place, customer_id, first_name, last_name, spent
 FROM placed
 WHERE place <= :places
-ORDER BY country NULLS LAST, place, customer_id;
+ORDER BY country IS NULL, country, place, customer_id;

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 from sqlwright.errors import SettingsError
 from sqlwright.sql.dialect import MYSQL, POSTGRESQL, SQLITE, Dialect
 
 VARIABLE = "DATABASE_URL"
-KNOWN = "sqlite:///path, postgresql://user@host/name"
+KNOWN = "sqlite:///path, postgresql://user@host/name, mysql://user@host/name"
 
 _DIALECTS = {"sqlite": SQLITE, "postgresql": POSTGRESQL, "postgres": POSTGRESQL, "mysql": MYSQL, "mariadb": MYSQL}
-_DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg"}
+_DRIVERS = {"sqlite": "aiosqlite", "postgresql": "asyncpg", "mysql": "aiomysql"}
+_MYSQL_OPTIONS = (
+    "unix_socket",
+    "charset",
+    "ssl",
+    "ssl_ca",
+    "ssl_cert",
+    "ssl_key",
+    "ssl_verify_cert",
+    "ssl_verify_identity",
+)
+_MYSQL_SWITCHES = ("ssl", "ssl_verify_cert", "ssl_verify_identity")
+_MYSQL_CHARSETS = ("utf8mb4", "utf8")
 _MEMORY = ":memory:"
+_SEPARATORS = str.maketrans("", "", "+-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +36,7 @@ class Address:
 
     dialect: Dialect
     url: str = field(repr=False)
-    """`postgresql://…` as asyncpg takes it, or `sqlite:///path`."""
+    """`postgresql://…` as asyncpg takes it, `sqlite:///path`, or `mysql://…` as `engines/mysql` reads it."""
     path: Path | None = None
     in_memory: bool = False
 
@@ -53,9 +66,7 @@ def _read(url: str) -> Address:
     dialect = _DIALECTS.get(name)
     if dialect is None:
         raise SettingsError(f"{VARIABLE}: unknown scheme {_shown(scheme)!r}", hint=f"known are {KNOWN}")
-    expected = _DRIVERS.get(dialect.name)
-    if expected is None:
-        raise SettingsError(f"{VARIABLE}: {name}:// is not yet supported", hint=f"supported are {KNOWN}")
+    expected = _DRIVERS[dialect.name]
     if driver and driver != expected:
         raise SettingsError(
             f"{VARIABLE}: sqlwright reaches {dialect.name} through {expected}, not {_shown(driver)}",
@@ -66,7 +77,7 @@ def _read(url: str) -> Address:
 
 def _shown(text: str) -> str:
     """A scheme is letters; anything else may be the start of a password that lost its place."""
-    return text if len(text) <= 32 and text.replace("+", "").replace("-", "").isalnum() else "…"
+    return text if len(text) <= 32 and text.translate(_SEPARATORS).isalnum() else "…"
 
 
 def _sqlite_url(rest: str) -> Address:
@@ -103,29 +114,57 @@ def _check_path(path: Path) -> None:
 
 
 def _postgresql_url(rest: str) -> Address:
-    url = "postgresql://" + rest
-    if "#" in rest or any(c.isspace() for c in rest):
-        raise SettingsError(
-            f"{VARIABLE}: a postgresql URL has a blank or a # in it",
-            hint="write special characters of a user or password as %20, %23, %40 …",
-        )
-    try:
-        parts = urlsplit(url)
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError:
-        raise SettingsError(f"{VARIABLE}: the postgresql URL cannot be read", hint=f"for example {KNOWN}") from None
-    if parts.netloc.count("@") > 1:
-        # asyncpg splits at the first @, others at the last: refuse what would reach different hosts.
-        raise SettingsError(
-            f"{VARIABLE}: the postgresql URL has more than one @", hint="an @ in a password is written %40"
-        )
+    parts, options = _split(rest, "postgresql")
     _check_ports(parts.netloc.rpartition("@")[2], options.get("port", ""))
     # SQLAlchemy writes asyncpg's own name of it.
     query = parts.query.replace("ssl=", "sslmode=", 1) if "ssl" in options and "sslmode" not in options else parts.query
     return Address(POSTGRESQL, f"postgresql://{parts.netloc}{parts.path}" + (f"?{query}" if query else ""))
 
 
-def _check_ports(hosts: str, ports: str) -> None:
+def _mysql_url(rest: str) -> Address:
+    parts, options = _split(rest, "mysql")
+    place = parts.netloc.rpartition("@")[2]
+    if "," in place:
+        raise SettingsError(f"{VARIABLE}: a mysql URL names one host", hint="replicas go into SQLWRIGHT_READ_URLS")
+    _check_ports(place)
+    if not parts.path.strip("/"):
+        raise SettingsError(f"{VARIABLE}: the mysql URL names no database", hint="write mysql://user@host/name")
+    for name, value in options.items():
+        if name not in _MYSQL_OPTIONS:
+            raise SettingsError(
+                f"{VARIABLE}: a mysql URL has no option {_shown(name)!r}", hint=f"known are {', '.join(_MYSQL_OPTIONS)}"
+            )
+        if name in _MYSQL_SWITCHES and value.lower() not in ("true", "false"):
+            raise SettingsError(f"{VARIABLE}: {name} of the mysql URL is neither true nor false")
+    if options.get("charset", "utf8mb4").lower() not in _MYSQL_CHARSETS:
+        raise SettingsError(f"{VARIABLE}: sqlwright speaks utf8mb4 with mysql", hint="leave charset out")
+    query = urlencode(
+        {name: v.lower() if name in _MYSQL_SWITCHES else v for name, v in options.items() if name != "charset"}
+    )
+    return Address(MYSQL, f"mysql://{parts.netloc}{parts.path}" + (f"?{query}" if query else ""))
+
+
+def _split(rest: str, dialect: str) -> tuple[SplitResult, dict[str, str]]:
+    """The parts and the options of a server's URL."""
+    if "#" in rest or any(c.isspace() for c in rest):
+        raise SettingsError(
+            f"{VARIABLE}: a {dialect} URL has a blank or a # in it",
+            hint="write special characters of a user or password as %20, %23, %40 …",
+        )
+    try:
+        parts = urlsplit(f"{dialect}://{rest}")
+        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    except ValueError:
+        raise SettingsError(f"{VARIABLE}: the {dialect} URL cannot be read", hint=f"for example {KNOWN}") from None
+    if parts.netloc.count("@") > 1:
+        # Some split at the first @, others at the last: refuse what would reach different hosts.
+        raise SettingsError(
+            f"{VARIABLE}: the {dialect} URL has more than one @", hint="an @ in a password is written %40"
+        )
+    return parts, options
+
+
+def _check_ports(hosts: str, ports: str = "") -> None:
     found = [host.rpartition("]")[2].partition(":")[2] for host in hosts.split(",")]
     for port in filter(None, [*found, *ports.split(",")]):
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
@@ -135,4 +174,4 @@ def _check_ports(hosts: str, ports: str) -> None:
             )
 
 
-_READERS = {"sqlite": _sqlite_url, "postgresql": _postgresql_url}
+_READERS = {"sqlite": _sqlite_url, "postgresql": _postgresql_url, "mysql": _mysql_url}

@@ -54,62 +54,73 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     database_url: str = Field(
-        "", description="where the data is: sqlite:///path, a path, or postgresql://user@host/name"
+        default="", description="where the data is: sqlite:///path, a path, or postgresql://user@host/name"
     )
-    read_urls: Names = Field((), description="read replicas: more places to read from, separated by commas")
-    queries: Path = Field(Path("queries"), description="the folder of .sql files")
+    read_urls: Names = Field(default=(), description="read replicas: more places to read from, separated by commas")
+    queries: Path = Field(default=Path("queries"), description="the folder of .sql files")
+    migrations: Path = Field(default=Path("migrations"), description="the folder of numbered .sql files of `migrate`")
 
-    tables: Names = Field((), description="tables and views to serve at /tables; * for all of them")
+    tables: Names = Field(default=(), description="tables and views to serve at /tables; * for all of them")
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
-    port: Annotated[int, BeforeValidator(_no_boolean)] = Field(8000, ge=0, le=65_535, description="port to listen on")
-    workers: Count = Field(1, le=256, description="server processes")
-    allow_anonymous: bool = Field(False, description="listen beyond this machine without authentication")
-    allowed_hosts: Names = Field((), description="Host names to answer to, besides loopback and `host`; * for any")
-    allowed_origins: Names = Field((), description="Origins whose pages may call, besides our own; * for any")
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
+    port: Annotated[int, BeforeValidator(_no_boolean)] = Field(
+        default=8000, ge=0, le=65_535, description="port to listen on"
+    )
+    workers: Count = Field(default=1, le=256, description="server processes")
+    allow_anonymous: bool = Field(default=False, description="listen beyond this machine without authentication")
+    allowed_hosts: Names = Field(
+        default=(), description="Host names to answer to, besides loopback and `host`; * for any"
+    )
+    allowed_origins: Names = Field(default=(), description="Origins whose pages may call, besides our own; * for any")
 
     reader_pool_size: Connections | None = Field(
-        None, description="reading connections per worker and URL (10; SQLite 4)"
+        default=None, description="reading connections per worker and URL (10; SQLite 4)"
     )
     writer_pool_size: Connections | None = Field(
-        None, description="writing connections per worker (5; SQLite always 1)"
+        default=None, description="writing connections per worker (5; SQLite always 1)"
     )
-    waiting_max: Count = Field(1000, description="calls that may wait for a connection, per pool")
-    connect_timeout_seconds: Seconds = Field(2.0, description="opening a connection")
-    acquire_timeout_seconds: Seconds = Field(2.0, description="waiting for a connection")
-    statement_timeout_seconds: Seconds = Field(5.0, description="a statement, where the query has no @timeout")
-    lock_timeout_seconds: Seconds = Field(2.0, description="waiting for a lock")
+    waiting_max: Count = Field(default=1000, description="calls that may wait for a connection, per pool")
+    connect_timeout_seconds: Seconds = Field(default=2.0, description="opening a connection")
+    acquire_timeout_seconds: Seconds = Field(default=2.0, description="waiting for a connection")
+    statement_timeout_seconds: Seconds = Field(default=5.0, description="a statement, where the query has no @timeout")
+    lock_timeout_seconds: Seconds = Field(default=2.0, description="waiting for a lock")
     request_timeout_seconds: Seconds = Field(
         default_factory=lambda values: max(
             10.0, values["acquire_timeout_seconds"] + values["statement_timeout_seconds"]
         ),
         description="a whole request (10, more where a statement may take longer); a longer @timeout extends it",
     )
-    transaction_timeout_seconds: Seconds = Field(10.0, description="a whole transaction, where it names no timeout")
-    drain_seconds: Seconds = Field(25.0, description="finishing what runs, after a stop signal")
+    transaction_timeout_seconds: Seconds = Field(
+        default=10.0, description="a whole transaction, where it names no timeout"
+    )
+    drain_seconds: Seconds = Field(default=25.0, description="finishing what runs, after a stop signal")
 
-    body_bytes_max: Count = Field(1024 * 1024, description="size of a request body")
-    bulk_body_bytes_max: Count = Field(16 * 1024 * 1024, description="size of the body of a bulk call")
-    bulk_items_max: Count = Field(100_000, description="items of a bulk call")
-    json_depth_max: Count = Field(64, description="nesting of a JSON body")
-    transaction_steps_max: Count = Field(50, description="steps of a POST /transaction")
-    table_statements_max: Count = Field(512, description="statements of /tables that are kept, the rarest go")
-    page_rows_max: Count = Field(1000, description="most rows of a page, where the query has no @limit")
+    body_bytes_max: Count = Field(default=1024 * 1024, description="size of a request body")
+    bulk_body_bytes_max: Count = Field(default=16 * 1024 * 1024, description="size of the body of a bulk call")
+    bulk_items_max: Count = Field(default=100_000, description="items of a bulk call")
+    json_depth_max: Count = Field(default=64, description="nesting of a JSON body")
+    transaction_steps_max: Count = Field(default=50, description="steps of a POST /transaction")
+    table_statements_max: Count = Field(default=512, description="statements of /tables that are kept, the rarest go")
+    page_rows_max: Count = Field(default=1000, description="most rows of a page, where the query has no @limit")
     page_rows: Count = Field(
         default_factory=lambda values: min(100, values["page_rows_max"]),
         description="rows of a page, where the query has no @limit (100, never more than page_rows_max)",
     )
-    big_numbers: Literal["number", "string"] = Field("number", description="how bigint and numeric travel in JSON")
+    big_numbers: Literal["number", "string"] = Field(
+        default="number", description="how bigint and numeric travel in JSON"
+    )
 
     log_format: Literal["auto", "text", "json"] = Field(
-        "auto", description="log lines: text for people, json for programs"
+        default="auto", description="log lines: text for people, json for programs"
     )
     slow_ms: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_no_boolean)] = Field(
-        500.0, description="calls that take longer are logged with their times; 0 for none"
+        default=500.0, description="calls that take longer are logged with their times; 0 for none"
     )
-    log_calls: bool = Field(True, description="one log line a call")
+    log_calls: bool = Field(default=True, description="one log line a call")
 
-    reload: bool = Field(False, description="watch the query files and swap them in when they are saved (`dev`)")
+    reload: bool = Field(
+        default=False, description="watch the query files and swap them in when they are saved (`dev`)"
+    )
 
     @property
     def development(self) -> bool:
@@ -173,12 +184,32 @@ def load_settings(
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    *,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Settings from all sources. Raises `SettingsError` naming every wrong key and where it was found."""
+    """Settings from all sources; `arguments` of a program's own call win over all of them.
+
+    Raises `SettingsError` naming every wrong key and where it was found.
+    """
     environment = os.environ if environment is None else environment
+    return _merged([*_sources(flags or {}, environment, folder or Path.cwd()), _arguments(arguments or {})])
+
+
+def override(settings: Settings, arguments: Mapping[str, Any]) -> Settings:
+    """The same settings but for these. Raises `SettingsError`."""
+    kept = {key: getattr(settings, key) for key in settings.model_fields_set}
+    return _merged([_Source(str, kept), _arguments(arguments)])
+
+
+def _arguments(given: Mapping[str, Any]) -> _Source:
+    return _Source(lambda key: f"argument {key}", {key: value for key, value in given.items() if value is not None})
+
+
+def _merged(sources: Iterable[_Source]) -> Settings:
+    """The last one that has a key wins."""
     found: dict[str, Any] = {}
     places: dict[str, str] = {}
-    for source in _sources(flags or {}, environment, folder or Path.cwd()):
+    for source in sources:
         for key, value in source.values.items():
             if key not in Settings.model_fields:
                 raise SettingsError(f"{source.place(key)}: there is no such setting", hint=_near(key))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from sqlwright.config import Settings
 from sqlwright.database import Database
-from sqlwright.engines.base import Program
+from sqlwright.engines.base import Engine, Program
 from sqlwright.errors import QueryInvalid
 from sqlwright.parameters import Validator, compile_validator
 from sqlwright.query import Access, Cardinality, Column, Description, Kind, Parameter, Query, SqlType
@@ -91,33 +91,11 @@ class Contracts:
         return contract
 
     async def _make(self, query: Query) -> Contract:
-        engine, settings = self._database.engine, self._settings
         description = Description({})
         if query.cardinality is not Cardinality.SCRIPT:
-            async with self._database.lease(Access.READ) as lease:
-                description = await engine.describe(lease, query)
-        parameters = tuple(
-            replace(parameter, type=description.types.get(parameter.name) or parameter.type or UNTYPED)
-            for parameter in query.parameters
-        )
-        page_rows = query.page_rows or settings.page_rows
-        page_rows_max = query.page_rows_max or max(settings.page_rows_max, page_rows)
-        return Contract(
-            query=query,
-            parameters=parameters,
-            columns=description.columns,
-            program=engine.compile(query, description),
-            validator=compile_validator(
-                query,
-                parameters,
-                engine.bind,
-                page_rows_max=page_rows_max,
-                big_numbers_as_text=settings.big_numbers == "string",
-            ),
-            timeout_seconds=query.timeout_seconds or settings.statement_timeout_seconds,
-            page_rows=min(page_rows, page_rows_max),
-            page_rows_max=page_rows_max,
-        )
+            async with self._database.describing() as lease:
+                description = await self._database.engine.describe(lease, query)
+        return make_contract(query, description, self._database.engine, self._settings)
 
     @property
     def invalid(self) -> Mapping[str, QueryInvalid]:
@@ -132,6 +110,11 @@ class Contracts:
         """Describe anew at the next call: the database said something that the contract does not expect."""
         self._ready.pop(query.name, None)
 
+    def drop(self, query: Query) -> None:
+        """Keep nothing of it."""
+        self._ready.pop(query.name, None)
+        self._refused.pop(query.name, None)
+
     def keep_only(self, queries: Iterable[Query]) -> None:
         """Drop what a new registry no longer has."""
         names = {query.name for query in queries}
@@ -139,3 +122,29 @@ class Contracts:
             del self._ready[name]
         for name in [name for name in self._refused if name not in names]:
             del self._refused[name]
+
+
+def make_contract(query: Query, description: Description, engine: Engine, settings: Settings) -> Contract:
+    """Pure: what the file and the database say about a query, put together."""
+    parameters = tuple(
+        replace(parameter, type=description.types.get(parameter.name) or parameter.type or UNTYPED)
+        for parameter in query.parameters
+    )
+    page_rows = query.page_rows or settings.page_rows
+    page_rows_max = query.page_rows_max or max(settings.page_rows_max, page_rows)
+    return Contract(
+        query=query,
+        parameters=parameters,
+        columns=description.columns,
+        program=engine.compile(query, description),
+        validator=compile_validator(
+            query,
+            parameters,
+            engine.bind,
+            page_rows_max=page_rows_max,
+            big_numbers_as_text=settings.big_numbers == "string",
+        ),
+        timeout_seconds=query.timeout_seconds or settings.statement_timeout_seconds,
+        page_rows=min(page_rows, page_rows_max),
+        page_rows_max=page_rows_max,
+    )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import databases
 
@@ -15,10 +17,17 @@ from sqlwright.address import Address, parse_address
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, SessionOptions
 from sqlwright.engines.pool import Pool, PoolLimits, PoolStatus
-from sqlwright.errors import DatabaseUnavailable
-from sqlwright.query import Access
+from sqlwright.errors import DatabaseUnavailable, SqlwrightError
+from sqlwright.query import Access, Isolation
+from sqlwright.transaction import OpenTransaction, begin, check_isolation, retry, retry_collided
+
+if TYPE_CHECKING:
+    from sqlwright.pinned import PinnedDatabase
+
+T = TypeVar("T")
 
 ENGINES = {
+    "mysql": "sqlwright.engines.mysql.engine:MySQLEngine",
     "postgresql": "sqlwright.engines.postgres.engine:PostgresEngine",
     "sqlite": "sqlwright.engines.sqlite.engine:SQLiteEngine",
 }
@@ -75,6 +84,15 @@ class Pooled(databases.Database):
         return self._backend.connection()
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long waiting for a connection, a statement that begins or ends a transaction, and a transaction may take."""
+
+    acquire_seconds: float
+    control_seconds: float
+    transaction_seconds: float
+
+
 class Database:
     """All pools of one service. A lease is passed on, never looked up."""
 
@@ -82,11 +100,17 @@ class Database:
         address = parse_address(settings.database_url)
         replicas = [parse_address(url) for url in settings.read_urls]
         self.engine = load_engine(address, settings)
+        self.limits = Limits(
+            settings.acquire_timeout_seconds, settings.statement_timeout_seconds, settings.transaction_timeout_seconds
+        )
+        self.has_one_pool = self.engine.has_one_pool(address)
+        self._only_lease: Any = None
+        self._turn = asyncio.Lock()
         sizes = self.engine.pool_sizes
         writing = min(settings.writer_pool_size or sizes.writer, sizes.writer_max)
         reading = settings.reader_pool_size or sizes.reader
         self._writer = Pooled(address, self.engine, _options(settings, writing, read_only=False))
-        if self.engine.has_one_pool(address):
+        if self.has_one_pool:
             self._readers = [self._writer]
         else:
             # On a tie the first is taken: the main server comes last.
@@ -108,9 +132,65 @@ class Database:
     def _all(self) -> list[Pooled]:
         return list(dict.fromkeys([self._writer, *self._readers]))
 
-    def lease(self, access: Access) -> Holding:
+    def lease(self, access: Access) -> AbstractAsyncContextManager[Any]:
         """`async with database.lease(access) as lease`: a reading session for READ, else a writing one."""
         return Holding(self, access)
+
+    def transaction(
+        self, *, isolation: Isolation | None = None, read_only: bool = False, timeout_seconds: float | None = None
+    ) -> AbstractAsyncContextManager[OpenTransaction]:
+        """`async with database.transaction() as tx`: a connection of its own, committed at the end, all or nothing.
+
+        A read-only one is on a reading session, perhaps of a replica. At `timeout_seconds` (None is the settings') the
+        body is cancelled. Raises ValueError for an unknown isolation, and what `transaction.begin` raises.
+        """
+        check_isolation(isolation)
+        return begin(
+            self._hold(Access.READ if read_only else Access.WRITE, isolation),
+            self.engine,
+            isolation=isolation,
+            read_only=read_only,
+            timeout_seconds=self.limits.transaction_seconds if timeout_seconds is None else timeout_seconds,
+            control_seconds=self.limits.control_seconds,
+        )
+
+    @asynccontextmanager
+    async def pinned(self) -> AsyncIterator[PinnedDatabase]:
+        """For tests: one writing connection in the place of this database, in one transaction that is rolled back."""
+        from sqlwright.pinned import PinnedDatabase  # noqa: PLC0415 - it is a Database itself
+
+        seconds = self.limits.control_seconds
+        async with self._hold(Access.WRITE) as lease:
+            await self.engine.begin(lease, isolation=None, read_only=False, timeout_seconds=seconds)
+            await self.engine.stay_idle(lease, timeout_seconds=seconds)
+            try:
+                yield PinnedDatabase(self, lease)
+            finally:
+                with suppress(SqlwrightError):  # the release of the lease would do it, too
+                    await self.engine.rollback(lease, timeout_seconds=seconds)
+
+    def _hold(self, access: Access, isolation: Isolation | None = None) -> Holding:
+        """A lease for longer than a call."""
+        if self.has_one_pool:
+            return OnlyHolding(self, access)
+        if isolation == "serializable" and access is Access.READ:
+            return MainHolding(self, access)
+        return Holding(self, access)
+
+    def describing(self) -> AbstractAsyncContextManager[Any]:
+        """A lease to ask about statements with, also while a transaction holds the only connection there is."""
+        return self.lease(Access.READ) if self._only_lease is None else nullcontext(self._only_lease)
+
+    async def retry(self, work: Callable[[], Awaitable[T]], *, attempts: int = 3) -> T:
+        """`transaction.retry`, where those of this process that collided go one after the other."""
+        return await retry(work, attempts=attempts, turn=self._turn)
+
+    async def retry_collided(self, work: Callable[[], Awaitable[T]], *, attempts: int) -> T:
+        return await retry_collided(work, attempts=attempts, turn=self._turn)
+
+    def main(self, access: Access) -> list[Pooled]:
+        """Only the main server."""
+        return [self._writer if access is not Access.READ else self._readers[-1]]
 
     def candidates(self, access: Access) -> list[Pooled]:
         """Where to try, best first. What failed a moment ago is left out while another is left."""
@@ -142,7 +222,7 @@ class Holding:
         self._access = access
 
     async def __aenter__(self) -> Any:
-        candidates = self._database.candidates(self._access)
+        candidates = self._candidates()
         for pooled in candidates:
             lease = pooled.lease()
             if pooled.skip_until:
@@ -158,6 +238,9 @@ class Holding:
             return lease
         raise AssertionError("there is always a candidate")
 
+    def _candidates(self) -> list[Pooled]:
+        return self._database.candidates(self._access)
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -168,6 +251,31 @@ class Holding:
             self._pooled.failed()
         elif not isinstance(error, asyncio.CancelledError):  # who left in between has seen nothing
             self._pooled.skip_until = 0.0
+
+
+class MainHolding(Holding):
+    """Of the main server: replicas refuse to be serializable."""
+
+    __slots__ = ()
+
+    def _candidates(self) -> list[Pooled]:
+        return self._database.main(self._access)
+
+
+class OnlyHolding(Holding):
+    """Of the only connection there is, which can still be asked about statements between those of its holder."""
+
+    __slots__ = ()
+
+    async def __aenter__(self) -> Any:
+        self._database._only_lease = lease = await super().__aenter__()
+        return lease
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database._only_lease = None
+        await super().__aexit__(kind, error, trace)
 
 
 def _options(settings: Settings, size: int, *, read_only: bool) -> SessionOptions:

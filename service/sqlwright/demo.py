@@ -1,8 +1,8 @@
 """The demo: a music shop (Chinook), loaded by sqlwright itself.
 
-`queries/_chinook` is a folder of queries like any other: a script that makes the tables and one bulk insert per table,
-beside a CSV file for each. Every step is atomic, and a table is filled only while it is empty, so a start that was cut
-off half-way is completed by the next one.
+`queries/_chinook` has a folder of migrations, which make the tables, and queries like any other: one bulk insert per
+table, beside a CSV file for each. A table is filled whole, and only while it is empty, so a start that was cut off
+half-way is completed by the next one.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pathlib import Path
 from sqlwright.config import Settings
 from sqlwright.contract import Contracts
 from sqlwright.database import Database
-from sqlwright.errors import QueryInvalid, SettingsError, StatementFailed
+from sqlwright.errors import LoadError, QueryInvalid, SettingsError
 from sqlwright.execute import execute
-from sqlwright.plan import make_bulk_plan, make_plan, make_script_plan
+from sqlwright.migrations import State, look, migrate, resolve
+from sqlwright.plan import make_bulk_plan, make_plan
 from sqlwright.registry import Registry, load_registry
 
 CHINOOK = "_chinook"
@@ -72,9 +73,8 @@ async def prepare_demo(settings: Settings, progress: Progress | None = None) -> 
     """
     async with _opened(settings) as shop:
         counts = await shop.row_counts()
-        if counts is None:
-            await shop.create_tables()
-            counts = {}
+        await shop.create_tables(there_already=counts is not None)
+        counts = counts or {}
         rows = {table: read_rows(table) for table in TABLES if not counts.get(table)}
         done, total = 0, sum(map(len, rows.values()))
         for table, items in rows.items():
@@ -100,8 +100,9 @@ def _snake_case(name: str) -> str:
 class _Shop:
     """The queries of `_chinook` on one open database."""
 
-    def __init__(self, database: Database, registry: Registry, contracts: Contracts) -> None:
+    def __init__(self, database: Database, settings: Settings, registry: Registry, contracts: Contracts) -> None:
         self._database = database
+        self._settings = settings
         self._registry = registry
         self._contracts = contracts
 
@@ -114,11 +115,15 @@ class _Shop:
         result = await execute(self._database, make_plan(contract, contract.validator.from_strings([]), paged=False))
         return {row["table_name"]: row["row_count"] for row in json.loads(b"[%b]" % result.json)}
 
-    async def create_tables(self) -> None:
-        contract = await self._contracts.get(self._registry["schema"])
+    async def create_tables(self, *, there_already: bool) -> None:
+        database, settings, folder = self._database, self._settings, demo_queries() / CHINOOK / "_migrations"
         try:
-            await execute(self._database, make_script_plan(contract))
-        except (QueryInvalid, StatementFailed) as error:
+            if there_already:  # perhaps since before there was a history
+                entries = await look(database, settings, folder)
+                if entries[0].state is State.PENDING:
+                    await resolve(database, settings, folder, entries[0].number, "applied")
+            await migrate(database, settings, folder)
+        except (QueryInvalid, LoadError) as error:
             raise SettingsError(
                 "database_url: the demo's tables cannot be created there",
                 hint="the demo wants a database of its own, without other tables named " + ", ".join(TABLES),
@@ -137,6 +142,6 @@ async def _opened(settings: Settings) -> AsyncIterator[_Shop]:
     registry, _ = load_registry(demo_queries() / CHINOOK, database.engine.dialect)
     await database.open()
     try:
-        yield _Shop(database, registry, Contracts(database, settings))
+        yield _Shop(database, settings, registry, Contracts(database, settings))
     finally:
         await database.close()

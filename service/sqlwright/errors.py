@@ -10,7 +10,7 @@
     ├── TransactionError           a transaction is used in a way that it cannot be
     │   └── TransactionFailed  TransactionClosed  ReadOnlyTransaction
     ├── ResultError                the statement ran, its result is not what the query says
-    │   └── NoRow  MoreThanOneRow
+    │   └── NoRow  MoreThanOneRow  RowMismatch
     ├── DeadlineExceeded           the whole request took longer than allowed
     ├── QueryInvalid               the database refuses the statement itself
     ├── ReadQueryWrote             a query taken for a read tried to write
@@ -71,7 +71,7 @@ class Diagnostic:
 class ParameterFault:
     """One thing wrong with one parameter of a call; all faults of a call are reported together."""
 
-    place: Literal["query", "body"]
+    place: Literal["query", "body", "path"]
     parameter: str
     code: str
     detail: str
@@ -131,6 +131,14 @@ class UnknownQuery(CallError):
         self.near = tuple(near)
         hint = f"did you mean {' or '.join(self.near)}?" if self.near else "GET /queries lists the queries"
         super().__init__(f"there is no query {name!r}", hint=hint)
+
+
+class UnknownName(UnknownQuery, AttributeError):
+    """`db.q.<name>` where there is neither a query nor a namespace of that name."""
+
+    def __init__(self, name: str, near: Sequence[str] = ()) -> None:
+        super().__init__(name, near)
+        self.args = (f"there is no query or namespace {name!r}" + (f"; {self.hint}" if self.near else ""),)
 
 
 class UnknownTable(CallError):
@@ -240,6 +248,12 @@ class MoreThanOneRow(ResultError):
     """A write that did this has been rolled back."""
 
     code = "more_than_one_row"
+
+
+class RowMismatch(ResultError):
+    """A row does not fit the class that Python asked it to become. `outcome` is applied where a write stands."""
+
+    code = "row_mismatch"
 
 
 class DeadlineExceeded(SqlwrightError):

@@ -1,38 +1,102 @@
-"""The only place where a statement runs: a plan and a database in, a result out."""
+"""The only place where a statement runs: a plan and a database or an open transaction in, a result out."""
 
 from __future__ import annotations
 
+import math
 import time
+from typing import Any, Protocol
 
 from sqlwright.database import Database
-from sqlwright.errors import NoRow
+from sqlwright.errors import NoRow, SerializationFailure
 from sqlwright.plan import Plan
 from sqlwright.query import Access, Cardinality, Result
+from sqlwright.transaction import OpenTransaction
 
 _ROW_NEEDED = frozenset({Cardinality.ONE, Cardinality.RETURNING})
+ATTEMPTS_AFTER_COLLISION = 2
+"""How often a lone call is tried again when a concurrent change was in its way."""
 
 
-async def execute(database: Database, plan: Plan) -> Result:
+Where = Database | OpenTransaction
+"""A call on a database stands alone; one on an open transaction joins it."""
+
+
+class Spent(Protocol):
+    """Whoever wants to know what a call took so far, also when it fails or is cancelled. Times are in seconds."""
+
+    waited_seconds: float
+    database_seconds: float
+
+
+async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Result:
     """Run a plan on a lease of the right kind and check that the result is what the query says.
 
-    Raises `NoRow`, `MoreThanOneRow` (a write is rolled back then) and every `DatabaseError`.
+    Raises `NoRow` (which does not make a transaction fail), `MoreThanOneRow` (a write is rolled back then), every
+    `DatabaseError`, and in a transaction every `TransactionError`.
     """
-    asked = time.perf_counter()
-    async with database.lease(plan.access) as lease:
-        acquired = time.perf_counter()
-        result = await _run(database, lease, plan)
-    result.waited_seconds = acquired - asked
-    result.database_seconds = time.perf_counter() - acquired
-    if result.count == 0 and plan.contract.query.cardinality in _ROW_NEEDED:
+    query = plan.contract.query
+    try:
+        result = await (_once(where, plan, spent) if query.isolation is None else _isolated(where, plan, spent))
+    except SerializationFailure:
+        if isinstance(where, OpenTransaction) or plan.access is Access.SCRIPT:
+            raise  # what began a transaction repeats it as a whole; of a script, a part may be committed
+        result = await _again(where, plan, spent)
+    if result.count == 0 and query.cardinality in _ROW_NEEDED:
         raise NoRow("no row matches")
     return result
 
 
-async def _run(database: Database, lease: object, plan: Plan) -> Result:
-    engine, program, timeout = database.engine, plan.contract.program, plan.timeout_seconds
+async def _once(where: Where, plan: Plan, spent: Spent | None) -> Result:
+    asked = time.perf_counter()
+    acquired = ended = None
+    try:
+        async with where.lease(plan.access) as lease:
+            acquired = time.perf_counter()
+            result = await _run(where, lease, plan)
+        ended = time.perf_counter()
+    finally:
+        if spent is not None:
+            now = ended or time.perf_counter()
+            spent.waited_seconds += (acquired or now) - asked
+            spent.database_seconds += now - (acquired or now)
+    result.waited_seconds = acquired - asked
+    result.database_seconds = ended - acquired
+    return result
+
+
+async def _run(where: Where, lease: Any, plan: Plan) -> Result:
+    engine, program = where.engine, plan.contract.program
     if plan.items is not None:
-        return await engine.run_bulk(lease, program, plan.items, timeout_seconds=timeout)
+        return await engine.run_bulk(lease, program, plan.items, timeout_seconds=plan.timeout_seconds)
     if plan.access is Access.SCRIPT:
         # A script may be a migration of minutes: only its own @timeout bounds it.
         return await engine.run_script(lease, program, timeout_seconds=plan.contract.query.timeout_seconds)
-    return await engine.run(lease, program, plan.values, window=plan.window, timeout_seconds=timeout)
+    return await engine.run(lease, program, plan.values, window=plan.window, timeout_seconds=plan.timeout_seconds)
+
+
+async def _isolated(where: Where, plan: Plan, spent: Spent | None) -> Result:
+    """Run a query with `@isolation`: in a transaction of its own, or in one that is isolated enough."""
+    isolation = plan.contract.query.isolation
+    if isinstance(where, OpenTransaction):
+        where.require(isolation)
+        return await _once(where, plan, spent)
+    asked = time.perf_counter()
+    reads = plan.access is Access.READ
+    # Without a limit of its own: each step has one.
+    async with where.transaction(isolation=isolation, read_only=reads, timeout_seconds=math.inf) as tx:
+        begun = time.perf_counter()
+        if spent is not None:
+            spent.waited_seconds += begun - asked
+        result = await _once(tx, plan, spent)
+    result.waited_seconds = begun - asked
+    result.database_seconds = time.perf_counter() - begun
+    return result
+
+
+async def _again(database: Database, plan: Plan, spent: Spent | None) -> Result:
+    """A lone call is ours as a whole, so it may be repeated when a concurrent change was in its way."""
+    run = _once if plan.contract.query.isolation is None else _isolated
+    asked = time.perf_counter()
+    result = await database.retry_collided(lambda: run(database, plan, spent), attempts=ATTEMPTS_AFTER_COLLISION)
+    result.waited_seconds = time.perf_counter() - asked - result.database_seconds
+    return result

@@ -76,6 +76,8 @@ class SqlType:
     array: bool = False
     scale: int | None = None
     """Digits after the point of a NUMERIC(p, s)."""
+    bounds: tuple[int, int] | None = None
+    """The least and the greatest integer, where they are not those of the kind (unsigned ones, a year)."""
 
     def __str__(self) -> str:
         return self.name + "[]" if self.array else self.name

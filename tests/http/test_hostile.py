@@ -17,7 +17,7 @@ from json_schema import conforms
 from record_shop import assert_problem, until
 from server_process import Server, start
 from sqlwright.config import Settings
-from sqlwright.http.routes import BODY_BYTES_ON_LOOP_MAX
+from sqlwright.http.calls import BODY_BYTES_ON_LOOP_MAX
 
 SEED = 20_261_123
 CALLS = 400

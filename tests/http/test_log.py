@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
 
+from record_shop import running
 from sqlwright.config import Settings
 from sqlwright.errors import StatementFailed
+from sqlwright.http.app import create_app
 from sqlwright.http.exchange import Exchange, request_ids
 from sqlwright.http.log import Log
 
@@ -80,3 +83,98 @@ def test_a_closed_log_stops_nothing() -> None:
     log = Log(Settings(), stream)
     stream.close()
     log.call(exchange(), 0.0)
+
+
+# --- slow calls -------------------------------------------------------------------------------------------------
+
+SLOW = {"slow_ms": 0.001, "log_calls": False}
+
+
+async def slow_lines(
+    settings: Settings, path: str, body: object = None, **changed: object
+) -> tuple[list[dict[str, Any]], str]:
+    """What is written about one call: the slow lines as JSON has them, and all of it as text."""
+    written = []
+    for log_format in ("json", "text"):
+        stream = io.StringIO()
+        app = create_app(settings.model_copy(update={"log_format": log_format, **SLOW, **changed}))
+        app.service.log = Log(app.service.settings, stream)  # type: ignore[attr-defined]
+        async with running(app=app) as client:
+            await (client.get(path) if body is None else client.post(path, json=body))
+        written.append(stream.getvalue())
+    lines = [json.loads(line) for line in written[0].splitlines()]
+    return [line for line in lines if line["message"] == "slow call"], written[1]
+
+
+async def test_a_slow_call_is_told_with_its_types(settings: Settings) -> None:
+    lines, text = await slow_lines(settings, "/queries/artists/get?artist_id=3")
+    (line,) = lines
+    assert (line["level"], line["query"], line["rows"], line["status"]) == ("warning", "artists.get", 1, 200)
+    assert set(line["parameters"]) == {"artist_id"}
+    assert line["parameters"]["artist_id"] not in ("", "any")
+    assert line["total_ms"] >= line["db_ms"] > 0
+    assert line["queue_ms"] >= 0
+    assert line["request_id"]
+    assert "values" not in line
+    assert text.count("slow: artists.get(artist_id ") == 1
+    assert "3" not in text.partition(")")[0].partition("slow:")[2]
+    assert "SELECT" not in str(lines) + text
+
+
+async def test_values_only_in_development(settings: Settings) -> None:
+    lines, text = await slow_lines(settings, "/queries/artists/find", {"name": "a\n\033[31m" + "x" * 1000}, reload=True)
+    assert lines[0]["values"]["name"].startswith("'a\\n")
+    assert len(lines[0]["values"]["name"]) < 200
+    slow = [line for line in text.splitlines() if "slow:" in line]
+    assert len(slow) == 1
+    assert " = 'a" in slow[0]
+    assert "\033" not in slow[0]
+
+
+async def test_a_slow_bulk_call(settings: Settings) -> None:
+    items = [{"artist_id": 1000 + number, "name": f"new {number}"} for number in range(50)]
+    lines, text = await slow_lines(settings, "/queries/artists/add_many", items)
+    assert set(lines[0]["parameters"]) == {"artist_id", "name"}
+    assert "new 0" not in str(lines) + text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("/queries/artists/two", None, "more_than_one_row"),
+        ("/queries/artists/get?artist_id=99", None, "no_row"),
+        ("/queries/artists/add", {"artist_id": 1, "name": "again", "rating": 1}, "unique_violation"),
+    ],
+)
+async def test_a_slow_call_that_failed(settings: Settings, path: str, body: object, code: str) -> None:
+    lines, _ = await slow_lines(settings, path, body)
+    (line,) = lines
+    assert line["code"] == code
+    assert line["db_ms"] > 0
+
+
+async def test_slow_tables_and_transactions(settings: Settings) -> None:
+    lines, _ = await slow_lines(settings, "/tables/artist/99", tables=("artist",))
+    assert lines[0]["query"] == "tables.artist.get"
+    assert lines[0]["db_ms"] > 0
+    lines, _ = await slow_lines(
+        settings, "/transaction", {"steps": [{"query": "artists.two", "params": {}}]}, tables=("artist",)
+    )
+    assert (lines[0]["query"], lines[0]["code"]) == ("transaction", "more_than_one_row")
+    assert lines[0]["db_ms"] > 0
+
+
+async def test_who_is_fast_or_asks_for_none_is_not_told(settings: Settings) -> None:
+    for slow_ms in (0, 1_000_000):
+        assert await slow_lines(settings, "/queries/artists/all", slow_ms=slow_ms) == ([], "")
+    assert await slow_lines(settings, "/livez") == ([], "")
+
+
+def test_a_slow_call_that_was_cancelled() -> None:
+    stream = io.StringIO()
+    late = exchange(status=0)
+    late.database_seconds = 0.9
+    Log(Settings(), stream).call(late, 1.0)
+    slow, call = map(json.loads, stream.getvalue().splitlines())
+    assert (slow["message"], slow["query"], slow["status"], slow["db_ms"]) == ("slow call", "artists.all", 0, 900)
+    assert call["status"] == 0

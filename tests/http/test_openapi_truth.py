@@ -150,3 +150,130 @@ def test_lengths_of_bytes_are_those_of_their_base64() -> None:
 def test_integers_have_their_range(kind: Kind, bits: int) -> None:
     schema = parameter_schema(Parameter("n", SqlType("", kind), default=Literal("1")), big_as_text=False)
     assert (schema["minimum"], schema["maximum"]) == (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+# --- tables and transactions ------------------------------------------------------------------------------------
+
+TABLES = """
+CREATE TABLE kind (kind_id integer PRIMARY KEY, word varchar(5) NOT NULL, price numeric(10, 2), born date);
+CREATE TABLE part (a integer, b varchar(20), c integer DEFAULT 3 NOT NULL, PRIMARY KEY (a, b));
+CREATE VIEW words AS SELECT word FROM kind;
+INSERT INTO kind VALUES (1, 'one', 1.50, '2024-12-31'), (2, 'two', NULL, NULL);
+INSERT INTO part VALUES (1, 'x', 1);
+"""
+
+
+@pytest.fixture
+async def tables_client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    await asyncio.to_thread(asyncio.run, run_script(database_url, SCHEMA + TABLES))
+    files = {"tables/kind.sql": "SELECT 1 AS one\n"}  # a query may have a name that a table's call has too
+    async with serving(database_url, tmp_path / "queries", files, tables=("kind", "part", "words")) as client:
+        await until(client, "/readyz", 200)
+        yield client
+
+
+def schema_of(operation: dict[str, Any], status: str) -> dict[str, Any]:
+    found: dict[str, Any] = operation["responses"][status]["content"]["application/json"]["schema"]
+    return found
+
+
+async def test_tables_answer_as_described(tables_client: httpx.AsyncClient) -> None:
+    client = tables_client
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    assert {path for path in paths if path.startswith("/tables")} == {
+        "/tables/kind", "/tables/kind/{kind_id}", "/tables/part", "/tables/part/{a},{b}", "/tables/words",
+    }  # fmt: skip
+    assert set(paths["/tables/words"]) == {"get"}
+    identifiers = [operation["operationId"] for path in paths.values() for operation in path.values()]
+    assert len(identifiers) == len(set(identifiers))
+    rows, row = paths["/tables/kind"], paths["/tables/kind/{kind_id}"]
+    for call in ("", "?kind_id=1", "?limit=1"):
+        answer = await client.get("/tables/kind" + call)
+        assert conforms(answer.json(), schema_of(rows["get"], "200")), answer.text
+    created = await client.post("/tables/kind", json={"kind_id": 3, "word": "three"})
+    assert conforms(created.json(), schema_of(rows["post"], str(created.status_code)))
+    assert "location" in created.headers
+    for method, body in (("get", None), ("patch", {"word": "tree"}), ("put", {"word": "drei", "price": 3})):
+        answer = await client.request(method, "/tables/kind/3", json=body)
+        assert conforms(answer.json(), schema_of(row[method], str(answer.status_code))), answer.text
+    gone = await client.delete("/tables/kind/3")
+    assert str(gone.status_code) in row["delete"]["responses"]
+    answer = await client.get("/tables/part/1,x")
+    assert conforms(answer.json(), schema_of(paths["/tables/part/{a},{b}"]["get"], "200"))
+    wrong = assert_problem(await client.get("/tables/part/x,x"), 422, "invalid_parameters")
+    document = (await client.get("/openapi.json")).json()
+    assert conforms(wrong, document["components"]["schemas"]["Problem"])
+
+
+async def test_what_the_document_takes_tables_take(tables_client: httpx.AsyncClient) -> None:
+    client = tables_client
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    rows, row = paths["/tables/kind"], paths["/tables/kind/{kind_id}"]
+    await client.post("/tables/kind", json={"kind_id": 3, "word": "three"})
+    for method, path, operation in (("POST", "/tables/kind", rows["post"]), ("PUT", "/tables/kind/3", row["put"]),
+                                    ("PATCH", "/tables/kind/3", row["patch"])):  # fmt: skip
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        for number, body in enumerate((
+            {"kind_id": 3, "word": "abc"}, {"word": "abc"}, {"kind_id": 3}, {"kind_id": 3, "word": "abcdef"},
+            {"kind_id": 3, "word": None}, {"kind_id": 3, "word": "a", "price": None}, {"kind_id": 3, "word": 1},
+            {"kind_id": 3, "word": "a", "born": "2024-01-01"}, {"kind_id": "3", "word": "a"}, {"word": "a", "x": 1}, {},
+        )):  # fmt: skip
+            sent = {**body, "kind_id": 100 + number} if method == "POST" and body.get("kind_id") == 3 else body
+            answer = await client.request(method, path, json=sent)
+            assert answer.status_code in (200, 201, 422), answer.text
+            assert (answer.status_code < 300) == conforms(sent, schema), (method, sent, answer.text)
+    names = {entry["name"]: entry["schema"] for entry in rows["get"]["parameters"]}
+    values = {"integer": "1", "string": "a", "number": "1", "boolean": "true", "array": "1"}
+    for name, schema in names.items():
+        type_ = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+        value = {"date": "2024-01-01"}.get(schema.get("format", ""), "word" if name == "sort" else values[type_])
+        value = "2024-01-01" if name == "born__in" else value
+        if name != "next":
+            answer = await client.get("/tables/kind", params={name: value})
+            assert answer.status_code == 200, (name, answer.text)
+    for name in ("word__like", "kind_id__in", "price__gte", "born__isnull", "word", "limit", "next"):
+        assert name in names
+    assert "price__like" not in names
+    assert (await client.get("/tables/kind?price__like=1")).status_code == 422
+
+
+async def test_what_the_document_takes_transactions_take(tables_client: httpx.AsyncClient) -> None:
+    client = tables_client
+    document = (await client.get("/openapi.json")).json()
+    operation = document["paths"]["/transaction"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    one = {"query": "tables.kind"}
+    get = {"table": "kind", "key": 1, "get": True}
+    for body in (
+        {"steps": [one]}, {"steps": [one], "isolation": None}, {"steps": [one], "isolation": "serializable"},
+        {"steps": [one], "isolation": "chaos"}, {"steps": [one], "dry_run": True}, {"steps": [one], "dry_run": "yes"},
+        {"steps": one}, {}, {"steps": [one], "step": 1}, {"steps": [{**one, "as": "a"}]},
+        {"steps": [{**one, "as": "1"}]},
+        {"steps": [{**one, "params": {}}]}, {"steps": [{**one, "params": 1}]}, {"steps": [{**one, "parms": {}}]},
+        {"steps": [get]}, {"steps": [{**get, "get": False}]}, {"steps": [{**get, "limit": 1}]},
+        {"steps": [{"table": "kind", "get": True}]}, {"steps": [{**get, "as": "x.y"}]},
+        {"steps": [{**one, "table": "kind"}]},
+        {"steps": [{"table": "kind", "list": {"kind_id__gt": 0}, "sort": ["-word"], "limit": 1}]},
+        {"steps": [{"table": "words", "list": {}, "sort": "word"}]}, {"steps": [{"table": "kind", "list": []}]},
+        {"steps": [{"table": "kind", "create": {"kind_id": 9, "word": "nine"}}], "dry_run": True},
+        {"steps": [{"table": "kind", "key": {"kind_id": 1}, "update": {"word": "eins"}}]},
+        {"steps": [{"table": "kind", "key": [1], "replace": {"word": "uno"}}]},
+        {"steps": [{"table": "kind", "key": 2, "delete": True}]},
+    ):  # fmt: skip
+        answer = await client.post("/transaction", json=body)
+        assert answer.status_code in (200, 422), answer.text
+        assert (answer.status_code == 200) == conforms(body, schema), (body, answer.text)
+        if answer.status_code == 200:
+            assert conforms(answer.json(), schema_of(operation, "200"))
+        else:
+            assert conforms(answer.json(), document["components"]["schemas"]["Problem"])
+
+
+async def test_the_document_is_there_while_the_database_is_away(tmp_path: Path) -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nothing"
+    async with serving(url, tmp_path / "queries", FILES, tables=("kind",), connect_timeout_seconds=0.2) as client:
+        document = (await client.get("/openapi.json")).json()
+        assert "/queries/maybe" in document["paths"]
+        assert "/transaction" in document["paths"]
+        assert_problem(await client.get("/tables/kind"), 503, "database_unavailable")
+        assert_problem(await client.get("/tables"), 503, "database_unavailable")

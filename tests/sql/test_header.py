@@ -292,3 +292,17 @@ WHERE id = :id;
         "count_blogs": "value", "find_user": "one", "upsert_user": "insert", "delete_users": "exec",
         "GetAuthor": "one", "DeleteAuthor": "exec",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "level"),
+    [
+        ("serializable", "serializable"),
+        ("repeatable_read", "repeatable_read"),
+        ("Repeatable  Read", "repeatable_read"),
+        ("READ COMMITTED", "read_committed"),
+    ],
+)
+def test_isolation_is_spelled_as_in_the_interfaces_or_as_in_sql(written: str, level: str) -> None:
+    assert _one(f"-- @isolation {written}\nSELECT 1").isolation == level
+    assert _one("SELECT 1").isolation is None

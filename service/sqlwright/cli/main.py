@@ -41,6 +41,8 @@ COMMANDS = {
     "list": "names, what they give, parameters; opens no database",
     "run": "call one query and print its result",
     "show": "the exact statement that would be sent, and its values",
+    "init": "create what sqlwright itself keeps in the database",
+    "migrate": "run the numbered .sql files that have not run yet, each once, in order",
 }
 
 
@@ -97,7 +99,7 @@ def _dispatch(words: Sequence[str]) -> int:
 
 
 def _overview() -> argparse.ArgumentParser:
-    commands = "\n".join(f"  {name:<6} {summary}" for name, summary in COMMANDS.items())
+    commands = "\n".join(f"  {name:<7} {summary}" for name, summary in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="sqlwright",
         usage="sqlwright COMMAND [options]",

@@ -113,7 +113,10 @@ class Engine(ABC):
 
     @abstractmethod
     async def run_script(self, lease: Any, program: Program, *, timeout_seconds: float | None) -> Result:
-        """Run several statements, in one transaction where the engine can."""
+        """Run several statements, in one transaction where the engine can; in the open one of `lease`, if there is one.
+
+        Raises `QueryInvalid` with a diagnostic for a statement that the database does not understand.
+        """
 
     # --- transactions: what `transaction.py` is made of ---------------------------------------------------------
     #
@@ -132,7 +135,16 @@ class Engine(ABC):
         raise NotImplementedError
 
     async def rollback(self, lease: Any, *, timeout_seconds: float) -> None:
+        """Also of a transaction that the database has already ended."""
         raise NotImplementedError
+
+    async def allow_writes(self, lease: Any, *, timeout_seconds: float) -> None:
+        """Before a write in a transaction, also one by the driver or by SQLAlchemy Core: for engines where `run` of a
+        query that reads leaves something behind that keeps the transaction from writing."""
+
+    async def stay_idle(self, lease: Any, *, timeout_seconds: float) -> None:
+        """Let the open transaction be idle for as long as it likes (a test in a debugger), where the session's own
+        settings would end it."""
 
     async def savepoint(self, lease: Any, name: str, *, timeout_seconds: float) -> None:
         """`name` is one of ours (letters and digits)."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,13 +17,15 @@ from starlette.types import Receive, Scope, Send
 from sqlwright import __version__
 from sqlwright.address import parse_address
 from sqlwright.config import Settings, load_settings, snapshot_path
-from sqlwright.errors import Diagnostic
+from sqlwright.errors import Diagnostic, SqlwrightError
 from sqlwright.http.docs import docs_asset, docs_page
+from sqlwright.http.exchange import Exchange
 from sqlwright.http.frame import Frame
 from sqlwright.http.health import readiness
+from sqlwright.http.metrics import METRICS_PATH
 from sqlwright.http.openapi import OpenApi
 from sqlwright.http.responses import Answer
-from sqlwright.http.service import Service
+from sqlwright.http.service import QUERIES_PATH, TABLES_PATH, TRANSACTION_PATH, Service
 from sqlwright.http.snapshot import read_snapshot
 from sqlwright.http.worker import worker_process
 from sqlwright.registry import Registry, load_registry, reload
@@ -45,11 +48,16 @@ class Application(FastAPI):
         else:
             await super().__call__(scope, receive, send)
 
+    def exchange(self, scope: Scope) -> Exchange:
+        """For an answer that is made elsewhere."""
+        return self._frame.exchange(scope)
+
     def openapi(self) -> dict[str, Any]:
         return self._openapi.document()
 
-    def openapi_bytes(self) -> bytes:
-        return self._openapi.bytes()
+    def openapi_bytes(self, root_path: str = "") -> bytes:
+        """`root_path` is the prefix that callers see before our paths."""
+        return self._openapi.bytes(root_path)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -65,9 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     else:
         settings = settings or load_settings()
         registry, diagnostics = _load(settings)
-    service = Service(settings, registry, snapshot)
-    for diagnostic in diagnostics:
-        service.log.diagnostic(diagnostic)
+    service = _serve(settings, registry, diagnostics, snapshot)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +84,27 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             finally:
                 await service.close()
 
-    app = Application(service, lifespan=lifespan)
+    return make_application(service, lifespan=lifespan)
+
+
+def make_service(settings: Settings) -> Service:
+    """The service over these settings, not yet open. Raises `LoadError`."""
+    registry, diagnostics = _load(settings)
+    return _serve(settings, registry, diagnostics)
+
+
+def _serve(
+    settings: Settings, registry: Registry, diagnostics: tuple[Diagnostic, ...], snapshot: Path | None = None
+) -> Service:
+    service = Service(settings, registry, snapshot)
+    for diagnostic in diagnostics:
+        service.log.diagnostic(diagnostic)
+    return service
+
+
+def make_application(service: Service, **options: Any) -> Application:
+    """The application of a service that somebody else opens and closes."""
+    app = Application(service, **options)
     app.router.redirect_slashes = False
     _add_routes(app)
     for kind in (HTTPException, RequestValidationError, Exception):
@@ -101,18 +127,22 @@ async def _hand_to_frame(_: Request, error: Exception) -> Response:
 
 
 def _add_routes(app: Application) -> None:
-    async def links() -> Response:
+    async def links(request: Request) -> Response:
+        root = request.scope.get("root_path", "")
         return JSONResponse(
             {
                 "service": "sqlwright",
                 "version": __version__,
                 "links": {
-                    "queries": "/queries",
-                    "docs": "/docs",
-                    "openapi": "/openapi.json",
-                    "livez": "/livez",
-                    "readyz": "/readyz",
+                    "queries": root + QUERIES_PATH,
+                    "tables": root + TABLES_PATH,
+                    "docs": root + "/docs",
+                    "openapi": root + "/openapi.json",
+                    "livez": root + "/livez",
+                    "readyz": root + "/readyz",
+                    "metrics": root + METRICS_PATH,
                 },
+                "post": {"transaction": root + TRANSACTION_PATH},
             }
         )
 
@@ -122,13 +152,20 @@ def _add_routes(app: Application) -> None:
     async def readyz() -> Response:
         return _response(await readiness(app.service))
 
-    async def openapi() -> Response:
-        return Response(app.openapi_bytes(), media_type="application/json")
+    async def metrics(request: Request) -> Response:
+        return _response(await app.service.metrics.answer(request.headers.get("accept", "")))
+
+    async def openapi(request: Request) -> Response:
+        if app.service.known_tables is not None:
+            with suppress(SqlwrightError):  # what was known stays true enough
+                await app.service.look_at_tables()
+        return Response(app.openapi_bytes(request.scope.get("root_path", "")), media_type="application/json")
 
     routes: dict[str, Callable[..., Awaitable[Response]]] = {
         "/": links,
         "/livez": livez,
         "/readyz": readyz,
+        METRICS_PATH: metrics,
         "/openapi.json": openapi,
         "/docs": docs_page,
         "/docs/{name}": docs_asset,

@@ -11,24 +11,26 @@ from sqlwright.http.service import query_path
 from sqlwright.query import Access, Column, Kind, Parameter, Query
 
 
-def render_catalogue(queries: Iterable[Query], namespace: str, contracts: Contracts) -> dict[str, Any]:
+def render_catalogue(
+    queries: Iterable[Query], namespace: str, contracts: Contracts, root_path: str = ""
+) -> dict[str, Any]:
     """The queries at and below a namespace (all for the empty one), and the namespaces right below it."""
     prefix = namespace + "." if namespace else ""
     chosen = [query for query in queries if query.name.startswith(prefix)]
     below = sorted({query.name[len(prefix) :].split(".")[0] for query in chosen if "." in query.name[len(prefix) :]})
     return {
         "namespace": namespace or None,
-        "namespaces": [{"name": prefix + name, "url": query_path(prefix + name)} for name in below],
-        "queries": [_entry(query, contracts) for query in chosen],
+        "namespaces": [{"name": prefix + name, "url": root_path + query_path(prefix + name)} for name in below],
+        "queries": [_entry(query, contracts, root_path) for query in chosen],
     }
 
 
-def _entry(query: Query, contracts: Contracts) -> dict[str, Any]:
+def _entry(query: Query, contracts: Contracts, root_path: str) -> dict[str, Any]:
     contract = contracts.ready(query)
     parameters = contract.parameters if contract else query.parameters
     return {
         "name": query.name,
-        "url": query_path(query.name),
+        "url": root_path + query_path(query.name),
         "methods": ["GET", "HEAD", "POST"] if query.access is Access.READ else ["POST"],
         "doc": query.doc,
         "cardinality": query.cardinality.value,

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
+from sqlwright.plan import Plan
 from sqlwright.query import Access
 
 Scope = MutableMapping[str, Any]
@@ -36,8 +37,8 @@ class Exchange:
 
     __slots__ = (
         "access", "code", "complete", "cors_origin", "database_seconds", "encode_seconds", "error", "executing",
-        "headers", "method", "path", "query", "query_string", "request_id", "root_path", "rows", "scope", "started",
-        "status", "waited_seconds",
+        "headers", "method", "path", "plan", "query", "query_string", "request_id", "root_path", "rows", "scope",
+        "started", "status", "waited_seconds",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, fresh_ids: Iterator[str]) -> None:
@@ -53,6 +54,7 @@ class Exchange:
         self.cors_origin: bytes | None = None
         self.query: str | None = None
         self.access: Access | None = None
+        self.plan: Plan | None = None
         self.complete = False
         """The whole request has been read."""
         self.executing = False

@@ -9,20 +9,18 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 
 from sqlwright.errors import SqlwrightError
+from sqlwright.http.dispatch import handler_of
 from sqlwright.http.exchange import Exchange, Header, Message, Receive, Scope, Send, request_ids
 from sqlwright.http.guard import Guard
 from sqlwright.http.problems import problem
 from sqlwright.http.responses import Answer, send_answer, standard_headers
-from sqlwright.http.routes import call
-from sqlwright.http.service import QUERIES_PATH, Service
+from sqlwright.http.service import Service
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_BELOW = QUERIES_PATH + "/"
-
 
 class Frame:
-    """Checks who calls, sends calls of queries their straight way and the rest to FastAPI; no exception leaves it."""
+    """Checks who calls, sends our calls their straight way and the rest to FastAPI; no exception leaves it."""
 
     def __init__(self, service: Service, framework: Application) -> None:
         self._service = service
@@ -30,8 +28,12 @@ class Frame:
         self._guard = Guard(service.settings)
         self._request_ids = request_ids()
 
+    def exchange(self, scope: Scope) -> Exchange:
+        return Exchange(scope, self._request_ids)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(scope, self._request_ids)
+        exchange = self.exchange(scope)
+        self._service.metrics.begin()
         try:
             answer = await self._answer(exchange, scope, receive, send)
             if answer is not None:
@@ -42,7 +44,9 @@ class Frame:
             if not isinstance(error, OSError):
                 self._service.log.failure("the answer could not be sent", error, exchange.request_id)
         finally:
-            self._service.log.call(exchange, time.perf_counter() - exchange.started)
+            seconds = time.perf_counter() - exchange.started
+            self._service.metrics.end(exchange, seconds)
+            self._service.log.call(exchange, seconds)
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> Answer | None:
         """The answer to send, or None when FastAPI has sent it."""
@@ -50,8 +54,9 @@ class Frame:
             self._guard.check(exchange)
             if exchange.cors_origin is not None and exchange.method == "OPTIONS":
                 return _preflight()
-            if exchange.path.startswith(_BELOW) or exchange.path == QUERIES_PATH:
-                return await call(self._service, exchange, receive)
+            handler = handler_of(exchange.path)
+            if handler is not None:
+                return await handler(self._service, exchange, receive)
             await self._framework(scope, receive, _outgoing(exchange, send))
         except Exception as error:
             if not isinstance(error, SqlwrightError | HTTPException):
@@ -85,7 +90,7 @@ def _preflight() -> Answer:
         HTTPStatus.NO_CONTENT,
         b"",
         [
-            (b"access-control-allow-methods", b"GET, HEAD, POST"),
+            (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
             (b"access-control-allow-headers", b"Accept, Content-Type, X-Request-Id"),
             (b"access-control-max-age", b"600"),
         ],

@@ -1,4 +1,4 @@
-"""/livez: the process answers. /readyz: the database does too, and every query has been described."""
+"""/livez: the process answers. /readyz: the database does too, and every query and table has been described."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ async def readiness(service: Service) -> Answer:
     invalid = service.contracts.invalid
     development = service.settings.development
     shown = sorted(name for name in invalid if name)[:_INVALID_SHOWN_MAX]
-    ready = refusal is None and pending == 0
+    tables = service.known_tables
+    ready = refusal is None and pending == 0 and tables is not None
     content: dict[str, Any] = {
         "ready": ready,
         "database": {
@@ -35,6 +36,7 @@ async def readiness(service: Service) -> Answer:
             "pending": pending,
             "invalid": [_invalid(name, invalid[name], development) for name in shown],
         },
+        "tables": {"served": None if tables is None else len(tables), "missing": service.missing_tables},
         "reload_errors": _reload_errors(service, development),
     }
     return json_answer(content, 200 if ready else 503)

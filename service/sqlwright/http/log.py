@@ -12,11 +12,15 @@ import orjson
 from sqlwright.config import Settings
 from sqlwright.errors import DatabaseError, Diagnostic, QueryInvalid
 from sqlwright.http.exchange import Exchange
+from sqlwright.http.metrics import METRICS_PATH
+from sqlwright.plan import Plan
 
-_PROBES = frozenset({"/livez", "/readyz"})
+_PROBES = frozenset({"/livez", "/readyz", METRICS_PATH})
 _RESET, _DIM, _GREEN, _YELLOW, _RED = "\033[0m", "\033[2m", "\033[32m", "\033[33m", "\033[31m"
 _LINE_LENGTH_MAX = 300
 _METHOD_LENGTH_MAX = 20
+_PARAMETERS_SHOWN_MAX = 20
+_VALUE_LENGTH_MAX = 100
 
 
 class Log:
@@ -26,9 +30,13 @@ class Log:
         self._text = settings.log_format == "text" or (settings.log_format == "auto" and terminal)
         self._colours = self._text and terminal
         self._calls = settings.log_calls
+        self._slow_seconds = settings.slow_ms / 1000 or float("inf")
+        self._values = settings.development
 
     def call(self, exchange: Exchange, total_seconds: float) -> None:
         """The line of a finished call. Successful probes are left out: they come every few seconds for ever."""
+        if total_seconds > self._slow_seconds and exchange.query is not None:
+            self._slow(exchange, exchange.query, total_seconds)
         if not self._calls or (exchange.path in _PROBES and exchange.status == 200):
             return
         fields: dict[str, Any] = {
@@ -36,17 +44,33 @@ class Log:
             "method": exchange.method[:_METHOD_LENGTH_MAX],
             "path": _one_line(exchange.path),
             "query": exchange.query,
-            "status": exchange.status,
-            "code": exchange.code,
-            "rows": exchange.rows,
-            "queue_ms": round(exchange.waited_seconds * 1000, 2),
-            "db_ms": round(exchange.database_seconds * 1000, 2),
-            "total_ms": round(total_seconds * 1000, 2),
+            **_outcome(exchange, total_seconds),
         }
         cause = _cause(exchange.error) if exchange.status >= 500 else ""
         if cause:
             fields["cause"] = cause.encode("utf-8", "backslashreplace").decode("utf-8")
         self._write(fields, self._call_text(exchange, total_seconds, cause))
+
+    def _slow(self, exchange: Exchange, query: str, total_seconds: float) -> None:
+        """The line of a call that took too long, however it ended: what it was called with, never its SQL."""
+        plan = exchange.plan
+        types = {} if plan is None else _types(plan)
+        values = _shown_values(plan) if plan is not None and self._values else {}
+        fields: dict[str, Any] = {
+            "level": "warning",
+            "message": "slow call",
+            "request_id": exchange.request_id,
+            "query": query,
+            "parameters": types,
+            **_outcome(exchange, total_seconds),
+        }
+        if values:
+            fields["values"] = values
+        said = [f"{name} {type}" + (f" = {values[name]}" if name in values else "") for name, type in types.items()]
+        text = f"slow: {query}({', '.join(said)})"
+        if self._colours:
+            text = f"{_YELLOW}{text}{_RESET}"
+        self._write(fields, "  ".join([text, *self._outcome_text(exchange, total_seconds)]))
 
     def event(self, level: str, message: str) -> None:
         self._write({"level": level, "message": message}, f"{level}: {message}")
@@ -68,15 +92,18 @@ class Log:
             colour = _GREEN if exchange.status < 400 else _YELLOW if exchange.status < 500 else _RED
             status = f"{colour}{status}{_RESET}"
         parts = [status, f"{exchange.method[:_METHOD_LENGTH_MAX]:<4}", _one_line(exchange.path)]
+        line = "  ".join([*parts, *self._outcome_text(exchange, total_seconds)])
+        return f"{line}\n    {_several_lines(cause)}" if cause else line
+
+    def _outcome_text(self, exchange: Exchange, total_seconds: float) -> list[str]:
+        parts = []
         if exchange.rows is not None:
             parts.append(f"{exchange.rows} row{'' if exchange.rows == 1 else 's'}")
         if exchange.code:
             parts.append(exchange.code)
         queue, database = exchange.waited_seconds * 1000, exchange.database_seconds * 1000
         timing = f"{total_seconds * 1000:.1f} ms (queue {queue:.1f}, db {database:.1f})  {exchange.request_id}"
-        parts.append(f"{_DIM}{timing}{_RESET}" if self._colours else timing)
-        line = "  ".join(parts)
-        return f"{line}\n    {_several_lines(cause)}" if cause else line
+        return [*parts, f"{_DIM}{timing}{_RESET}" if self._colours else timing]
 
     def _write(self, fields: dict[str, Any], text: str) -> None:
         if self._text:
@@ -89,6 +116,40 @@ class Log:
             self._stream.flush()
         except (OSError, ValueError):
             pass  # nobody reads the log any more: the service goes on
+
+
+def _outcome(exchange: Exchange, total_seconds: float) -> dict[str, Any]:
+    return {
+        "status": exchange.status,
+        "code": exchange.code,
+        "rows": exchange.rows,
+        "queue_ms": round(exchange.waited_seconds * 1000, 2),
+        "db_ms": round(exchange.database_seconds * 1000, 2),
+        "total_ms": round(total_seconds * 1000, 2),
+    }
+
+
+def _types(plan: Plan) -> dict[str, str]:
+    """The parameters' types as the contract has them."""
+    shown = plan.contract.parameters[:_PARAMETERS_SHOWN_MAX]
+    return {p.name: ("any" if p.type is None else str(p.type) or "any") for p in shown}
+
+
+def _shown_values(plan: Plan) -> dict[str, str]:
+    """For development only. Of a bulk call, those of its first item."""
+    values = plan.values if plan.items is None else next(iter(plan.items), ())
+    shown = zip(plan.contract.parameters[:_PARAMETERS_SHOWN_MAX], values, strict=False)
+    return {parameter.name: _one_line(_clipped(value)) for parameter, value in shown}
+
+
+def _clipped(value: object) -> str:
+    # Cut before it is written out: a value may have megabytes.
+    if isinstance(value, list | tuple):
+        more = f", … {len(value)} items" if len(value) > 1 else ""
+        return f"[{''.join(map(_clipped, value[:1]))}{more}]"
+    if isinstance(value, str | bytes) and len(value) > _VALUE_LENGTH_MAX:
+        return f"{value[:_VALUE_LENGTH_MAX]!r}…"
+    return repr(value)[:_VALUE_LENGTH_MAX]
 
 
 def _cause(error: Exception | None) -> str:

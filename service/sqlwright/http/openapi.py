@@ -9,11 +9,20 @@ import orjson
 
 from sqlwright import __version__
 from sqlwright.contract import Contract
-from sqlwright.http.schemas import Schema, columns_schema, or_null, parameter_schema
-from sqlwright.http.service import Service, query_path
+from sqlwright.http.openapi_tables import TablePaths
+from sqlwright.http.openapi_transaction import transaction_path
+from sqlwright.http.schemas import (
+    PROBLEM,
+    Schema,
+    columns_schema,
+    object_schema,
+    or_null,
+    page_parameters,
+    parameter_schema,
+)
+from sqlwright.http.service import TRANSACTION_PATH, Service, query_path
 from sqlwright.query import Access, Cardinality, Kind, Parameter, Query
 
-_PROBLEM_REFERENCE = {"$ref": "#/components/responses/Problem"}
 _PROBLEM_SCHEMA: Schema = {
     "type": "object",
     "description": "RFC 9457 problem details",
@@ -29,13 +38,14 @@ _PROBLEM_SCHEMA: Schema = {
         "retryable": {"type": "boolean"},
         "outcome": {"enum": ["none", "applied", "unknown"]},
         "hint": {"type": "string"},
+        "step": {"type": "integer", "description": "the step of a transaction that failed, from 0"},
         "errors": {
             "type": "array",
             "items": {
                 "type": "object",
                 "required": ["in", "parameter", "code", "detail"],
                 "properties": {
-                    "in": {"enum": ["query", "body"]},
+                    "in": {"enum": ["query", "body", "path"]},
                     "parameter": {"type": "string"},
                     "code": {"type": "string"},
                     "detail": {"type": "string"},
@@ -60,45 +70,57 @@ class OpenApi:
         self._refresh()
         return self._document
 
-    def bytes(self) -> bytes:
+    def bytes(self, root_path: str = "") -> bytes:
+        """`root_path` is the prefix that callers see before our paths."""
         self._refresh()
+        if root_path:
+            return orjson.dumps({**self._document, "servers": [{"url": root_path}]})
         return self._bytes
 
     def _refresh(self) -> None:
         queries = list(self._service.served.callable)
         contracts = [self._service.contracts.ready(query) for query in queries]
-        made_of = (*queries, *contracts)
+        tables = self._service.known_tables or ()
+        made_of = (*queries, *contracts, *tables)
         same = len(made_of) == len(self._made_of) and all(a is b for a, b in zip(made_of, self._made_of, strict=True))
         if same and self._bytes:
             return
-        writer = _Writer(big_as_text=self._service.settings.big_numbers == "string")
-        self._document = writer.document(queries, contracts)
+        settings = self._service.settings
+        paths = _Writer(big_as_text=settings.big_numbers == "string").paths(queries, contracts)
+        for table in tables:
+            paths |= TablePaths(table, settings).paths()
+        names = [query.name for query in queries], [table.name for table in tables]
+        paths[TRANSACTION_PATH] = transaction_path(*names, settings.transaction_steps_max)
+        self._document = _document(paths)
         self._bytes = orjson.dumps(self._document)
         self._made_of = made_of
+
+
+def _document(paths: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "sqlwright", "version": __version__, "description": "SQL files and tables as calls."},
+        "paths": paths,
+        "components": {
+            "schemas": {"Problem": _PROBLEM_SCHEMA},
+            "responses": {
+                "Problem": {
+                    "description": "What went wrong",
+                    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                }
+            },
+        },
+    }
 
 
 class _Writer:
     def __init__(self, *, big_as_text: bool) -> None:
         self._big_as_text = big_as_text
 
-    def document(self, queries: Sequence[Query], contracts: Sequence[Contract | None]) -> dict[str, Any]:
-        paths = {
+    def paths(self, queries: Sequence[Query], contracts: Sequence[Contract | None]) -> dict[str, Any]:
+        return {
             query_path(query.name): self._path(query, contract)
             for query, contract in zip(queries, contracts, strict=True)
-        }
-        return {
-            "openapi": "3.1.0",
-            "info": {"title": "sqlwright", "version": __version__, "description": "Every operation is a SQL file."},
-            "paths": paths,
-            "components": {
-                "schemas": {"Problem": _PROBLEM_SCHEMA},
-                "responses": {
-                    "Problem": {
-                        "description": "What went wrong",
-                        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-                    }
-                },
-            },
         }
 
     def _path(self, query: Query, contract: Contract | None) -> dict[str, Any]:
@@ -119,7 +141,7 @@ class _Writer:
                     "description": "OK",
                     "content": {"application/json": {"schema": self._result(query, contract)}},
                 },
-                "default": _PROBLEM_REFERENCE,
+                "default": PROBLEM,
             },
         }
         if query.doc not in ("", summary):
@@ -168,17 +190,17 @@ class _Writer:
     def _result(self, query: Query, contract: Contract | None) -> Schema:
         cardinality = query.cardinality
         if cardinality in (Cardinality.EXEC, Cardinality.BULK):
-            return _object({"affected": {"type": "integer"}})
+            return object_schema({"affected": {"type": "integer"}})
         if cardinality is Cardinality.INSERT:
-            return _object({"value": {"type": ["integer", "null"]}})
+            return object_schema({"value": {"type": ["integer", "null"]}})
         columns = contract.columns if contract else ()
         row: Schema = columns_schema(columns, big_as_text=self._big_as_text) if columns else {"type": "object"}
         if cardinality is Cardinality.VALUE:
             # Null where there is no row, too.
             value: Schema = or_null(next(iter(row["properties"].values()))) if columns else {}
-            return _object({"value": value})
+            return object_schema({"value": value})
         if cardinality is Cardinality.MANY:
-            page = _object({"data": {"type": "array", "items": row}, "next": {"type": ["string", "null"]}})
+            page = object_schema({"data": {"type": "array", "items": row}, "next": {"type": ["string", "null"]}})
             if query.is_paged and not _has_next(query):
                 page["properties"]["truncated"] = {
                     "const": True,
@@ -190,25 +212,16 @@ class _Writer:
         return row
 
 
-def _object(properties: dict[str, Schema]) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
 def _paging(query: Query, contract: Contract | None) -> list[dict[str, Any]]:
     """`limit` and `next`, where the SQL has no parameter of that name."""
     if not query.is_paged:
         return []
-    entries = []
-    if all(parameter.name != "limit" for parameter in query.parameters):
-        limit: Schema = {"type": "integer", "minimum": 1}
-        if contract is not None:
-            rows = contract.page_rows_max if query.statement.has_limit else contract.page_rows
-            limit |= {"maximum": contract.page_rows_max, "default": rows}
-        entries.append({"name": "limit", "in": "query", "description": "rows of a page", "schema": limit})
-    if _has_next(query):
-        token: Schema = {"type": "string", "minLength": 1}
-        entries.append({"name": "next", "in": "query", "description": "`next` of the page before", "schema": token})
-    return entries
+    rows = rows_max = None
+    if contract is not None:
+        rows_max = contract.page_rows_max
+        rows = rows_max if query.statement.has_limit else contract.page_rows
+    taken = {parameter.name for parameter in query.parameters} | (set() if _has_next(query) else {"next"})
+    return [entry for entry in page_parameters(rows, rows_max) if entry["name"] not in taken]
 
 
 def _has_next(query: Query) -> bool:

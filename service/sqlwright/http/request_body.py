@@ -15,7 +15,7 @@ async def read_body(exchange: Exchange, receive: Receive, bytes_max: int) -> byt
     headers = exchange.headers
     length = headers.get(b"content-length")
     if length is not None and int(length) > bytes_max:
-        raise _too_large(bytes_max)
+        raise too_large(bytes_max)
     chunks: list[bytes] = []
     size = 0
     more = True
@@ -29,11 +29,11 @@ async def read_body(exchange: Exchange, receive: Receive, bytes_max: int) -> byt
                 check_media_type(headers.get(b"content-type"), headers.get(b"content-encoding"))
             size += len(chunk)
             if size > bytes_max:
-                raise _too_large(bytes_max)
+                raise too_large(bytes_max)
             chunks.append(chunk)
         more = message.get("more_body", False)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _too_large(bytes_max: int) -> BodyTooLarge:
+def too_large(bytes_max: int) -> BodyTooLarge:
     return BodyTooLarge(f"the body has more than {bytes_max} bytes")

@@ -35,19 +35,24 @@ def respond(exchange: Exchange, plan: Plan, result: Result) -> Answer:
     """The answer of a call that succeeded."""
     begun = time.perf_counter()
     body, token = render_body(plan, result)
+    answer = timed(exchange, body, result, time.perf_counter() - begun)
+    if token is not None and exchange.method != "POST":
+        answer.headers = [*answer.headers, (b"link", _next_link(exchange, token))]
+    return answer
+
+
+def timed(exchange: Exchange, body: bytes, result: Result, encode_seconds: float) -> Answer:
+    """An answer that says what the call took, and the exchange told the same."""
     exchange.rows = result.count or result.affected
     exchange.waited_seconds = result.waited_seconds
     exchange.database_seconds = result.database_seconds
-    exchange.encode_seconds = time.perf_counter() - begun
+    exchange.encode_seconds = encode_seconds
     timing = b"queue;dur=%.2f, db;dur=%.2f, encode;dur=%.2f" % (
         exchange.waited_seconds * 1000,
         exchange.database_seconds * 1000,
         exchange.encode_seconds * 1000,
     )
-    headers = [_JSON, (b"server-timing", timing)]
-    if token is not None and exchange.method != "POST":
-        headers.append((b"link", _next_link(exchange, token)))
-    return Answer(200, body, headers)
+    return Answer(200, body, [_JSON, (b"server-timing", timing)])
 
 
 def _next_link(exchange: Exchange, token: str) -> bytes:
@@ -74,7 +79,7 @@ def standard_headers(exchange: Exchange) -> list[Header]:
     if exchange.cors_origin is not None:
         headers += [
             (b"access-control-allow-origin", exchange.cors_origin),
-            (b"access-control-expose-headers", b"Link, Retry-After, Server-Timing, X-Request-Id"),
+            (b"access-control-expose-headers", b"Link, Location, Retry-After, Server-Timing, X-Request-Id"),
             (b"vary", b"Origin"),
         ]
     return headers

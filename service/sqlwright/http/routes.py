@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from itertools import islice
-from typing import TypeVar
 
 from sqlwright.config import Settings
 from sqlwright.contract import Contract
-from sqlwright.errors import (
-    BodyTooSlow,
-    DeadlineExceeded,
-    InvalidParameters,
-    MethodNotAllowed,
-    ParameterFault,
-    SqlwrightError,
-    StatementFailed,
-    UnknownQuery,
-)
+from sqlwright.errors import MethodNotAllowed, StatementFailed, UnknownQuery
 from sqlwright.execute import execute
+from sqlwright.http.calls import beside, check_method, out_of_time, parse_body, refuse_query_string
 from sqlwright.http.catalogue import render_catalogue
 from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import check_accept
 from sqlwright.http.request_body import read_body
 from sqlwright.http.responses import Answer, json_answer, respond
 from sqlwright.http.service import QUERIES_PATH, Served, Service, query_path
-from sqlwright.parameters import FAULTS_MAX
-from sqlwright.parameters.json_body import parse_json
-from sqlwright.parameters.query_string import split_query_string
-from sqlwright.parameters.refusal import clipped
 from sqlwright.plan import Plan, make_bulk_plan, make_plan
 from sqlwright.query import Access, Cardinality, Query
 
-BODY_BYTES_ON_LOOP_MAX = 256 * 1024
-"""Bodies up to here are parsed and validated on the event loop, in a few milliseconds; larger ones in a thread."""
 _NAME_LENGTH_MAX = 200
 _READING = ("GET", "HEAD", "POST")
 _WRITING = ("POST",)
-
-Made = TypeVar("Made")
 
 
 async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer:
@@ -55,15 +36,16 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
         async with asyncio.timeout(_deadline_seconds(query, service.settings)) as deadline:
             body = await _read(service.settings, query, exchange, receive)
             exchange.complete = True
-            content = await _beside(len(body), _parse, service.settings, body)
+            content = await beside(len(body), parse_body, service.settings, body)
             contract = service.contracts.ready(query) or await service.contracts.get(query)
-            plan = await _beside(len(body), _plan, service.settings, contract, exchange, content)
+            plan = await beside(len(body), _plan, service.settings, contract, exchange, content)
+            exchange.plan = plan
             exchange.executing = True
-            result = await execute(service.database, plan)
+            result = await execute(service.database, plan, exchange)
     except TimeoutError:
         if not deadline.expired():
             raise
-        raise _out_of_time(exchange) from None
+        raise out_of_time(exchange) from None
     except StatementFailed:
         service.doubt(query)
         raise
@@ -77,33 +59,17 @@ async def _read(settings: Settings, query: Query, exchange: Exchange, receive: R
     return await read_body(exchange, receive, settings.bulk_body_bytes_max if bulk else settings.body_bytes_max)
 
 
-async def _beside(size: int, work: Callable[..., Made], *arguments: object) -> Made:
-    """Do the work, in a thread when the body is so large that other calls would wait for it."""
-    return work(*arguments) if size <= BODY_BYTES_ON_LOOP_MAX else await asyncio.to_thread(work, *arguments)
-
-
-def _parse(settings: Settings, body: bytes) -> object:
-    """The JSON of the body, no parameters where there is none."""
-    return parse_json(body, settings.json_depth_max) if body else {}
-
-
 def _plan(settings: Settings, contract: Contract, exchange: Exchange, content: object) -> Plan:
     """Validate what was sent and decide what will run. No connection is taken here."""
     validator = contract.validator
     if exchange.method != "POST":
         return make_plan(contract, validator.from_query_string(exchange.query_string))
     if contract.query.cardinality is Cardinality.BULK:
-        _refuse_query_string(exchange.query_string)
+        # A bulk call has its parameters in the items, and no pages.
+        detail = "a bulk call takes an array of parameter objects, and nothing in the query string"
+        refuse_query_string(exchange.query_string, detail)
         return make_bulk_plan(contract, validator.bulk(content, settings.bulk_items_max))
     return make_plan(contract, validator.from_json(content, exchange.query_string))
-
-
-def _refuse_query_string(raw: bytes) -> None:
-    """A bulk call has its parameters in the items, and no pages."""
-    names = [name for name, _ in islice(split_query_string(raw), FAULTS_MAX)]
-    if names:
-        detail = "a bulk call takes an array of parameter objects, and nothing in the query string"
-        raise InvalidParameters([ParameterFault("query", clipped(name), "unknown", detail) for name in names])
 
 
 def _catalogue(service: Service, exchange: Exchange) -> Answer:
@@ -112,14 +78,25 @@ def _catalogue(service: Service, exchange: Exchange) -> Answer:
     namespace = served.namespaces.get(exchange.path)
     if namespace is None:
         raise unknown_query(served, exchange.path)
-    _check_method(exchange, ("GET", "HEAD"))
+    check_method(exchange, ("GET", "HEAD"))
     check_accept(exchange.every(b"accept"))
-    return json_answer(render_catalogue(served.callable, namespace, service.contracts))
+    return json_answer(render_catalogue(served.callable, namespace, service.contracts, exchange.root_path))
 
 
 def unknown_query(served: Served, path: str) -> UnknownQuery:
-    """With names that are near and callable."""
-    name = path.removeprefix(QUERIES_PATH + "/").replace("/", ".")
+    """With names that are near and callable. `a.b` in a path is not `a/b`: the name of a query, but not its path."""
+    return unknown_name(served, path.removeprefix(QUERIES_PATH + "/").replace("/", "."))
+
+
+def callable_query(served: Served, name: str) -> Query:
+    """The query of this name, for callers. Raises `UnknownQuery`, for scripts too."""
+    query = served.by_path.get(query_path(name))
+    if query is None or query.name != name:
+        raise unknown_name(served, name)
+    return query
+
+
+def unknown_name(served: Served, name: str) -> UnknownQuery:
     if len(name) > _NAME_LENGTH_MAX:
         return UnknownQuery(name[:_NAME_LENGTH_MAX] + "…")
     query = served.registry.get(name)
@@ -131,15 +108,13 @@ def unknown_query(served: Served, path: str) -> UnknownQuery:
         served.registry[name]
     except UnknownQuery as error:
         return UnknownQuery(name, [near for near in error.near if query_path(near) in served.by_path])
-    return UnknownQuery(name)  # `a.b` for `a/b`: the name of a query, but not its path
+    return UnknownQuery(name)
 
 
 def _check_method(exchange: Exchange, allow: tuple[str, ...]) -> None:
-    if exchange.method in allow:
-        return
-    if exchange.query is not None and exchange.access is not Access.READ and exchange.method in _READING:
+    if exchange.access is not Access.READ and exchange.method in ("GET", "HEAD"):
         raise MethodNotAllowed(f"{exchange.query} writes: call it with POST", allow)
-    raise MethodNotAllowed(f"this path takes {', '.join(allow)}", allow)
+    check_method(exchange, allow)
 
 
 def _deadline_seconds(query: Query, settings: Settings) -> float:
@@ -147,11 +122,3 @@ def _deadline_seconds(query: Query, settings: Settings) -> float:
         return settings.request_timeout_seconds
     # A statement that may take longer than a request extends it, waiting for its connection included.
     return max(settings.request_timeout_seconds, query.timeout_seconds + settings.acquire_timeout_seconds)
-
-
-def _out_of_time(exchange: Exchange) -> SqlwrightError:
-    if not exchange.complete:
-        return BodyTooSlow("the request did not become complete in time")
-    if exchange.executing and exchange.access is not Access.READ:
-        return DeadlineExceeded("the call took too long; it may or may not have been applied", outcome="unknown")
-    return DeadlineExceeded("the call took too long")

@@ -13,6 +13,8 @@ from sqlwright.query import Column, Kind, Literal, Parameter, SqlType
 
 Schema = dict[str, Any]
 
+PROBLEM = {"$ref": "#/components/responses/Problem"}
+"""The response of whatever goes wrong."""
 _INTEGERS = frozenset({Kind.INT2, Kind.INT4, Kind.INT8})
 _NUMBERS = _INTEGERS | {Kind.NUMERIC, Kind.FLOAT4, Kind.FLOAT8}
 _BIG = frozenset({Kind.INT8, Kind.NUMERIC})
@@ -46,6 +48,8 @@ def type_schema(type: SqlType | None, *, nullable: bool, big_as_text: bool) -> S
     if type is None:
         return {}
     schema = dict(_SCHEMAS[type.kind])
+    if type.bounds is not None:
+        schema = {"type": "integer", "minimum": type.bounds[0], "maximum": type.bounds[1]}
     if big_as_text and type.kind in _BIG:
         schema = {"type": "string", "description": "a number, digit for digit"}
     if type.kind is Kind.OTHER and type.name:
@@ -72,6 +76,23 @@ def columns_schema(columns: Iterable[Column], *, big_as_text: bool) -> Schema:
         column.name: type_schema(column.type, nullable=column.nullable, big_as_text=big_as_text) for column in columns
     }
     return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def object_schema(properties: dict[str, Schema]) -> Schema:
+    """An answer that has all of these."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def page_parameters(rows: int | None, rows_max: int | None) -> list[dict[str, Any]]:
+    """`limit` and `next` of a query string; None where it is not known yet how many rows a page has."""
+    limit: Schema = {"type": "integer", "minimum": 1}
+    if rows is not None:
+        limit |= {"maximum": rows_max, "default": rows}
+    token: Schema = {"type": "string", "minLength": 1}
+    return [
+        {"name": "limit", "in": "query", "description": "rows of a page", "schema": limit},
+        {"name": "next", "in": "query", "description": "`next` of the page before", "schema": token},
+    ]
 
 
 def parameter_schema(parameter: Parameter, *, big_as_text: bool, in_query: bool = False) -> Schema:

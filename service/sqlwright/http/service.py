@@ -13,7 +13,9 @@ from pathlib import Path
 from sqlwright.address import parse_address
 from sqlwright.config import Settings
 from sqlwright.contract import Contracts
+from sqlwright.crud import Table, Tables
 from sqlwright.database import Database
+from sqlwright.engines.pool import PoolStatus
 from sqlwright.errors import (
     AcquireTimeout,
     DatabaseUnavailable,
@@ -21,10 +23,13 @@ from sqlwright.errors import (
     QueryInvalid,
     SqlwrightError,
     TooManyWaiting,
+    UnknownTable,
 )
 from sqlwright.execute import execute
 from sqlwright.http.listening import reachable_url
 from sqlwright.http.log import Log
+from sqlwright.http.metrics import Metrics
+from sqlwright.http.snapshot import statistics_folder
 from sqlwright.parameters import Call
 from sqlwright.plan import make_plan
 from sqlwright.query import Access, Cardinality, Query, SourceFile, Statement, Text
@@ -32,6 +37,8 @@ from sqlwright.registry import Registry, Reload
 from sqlwright.reload import watch
 
 QUERIES_PATH = "/queries"
+TABLES_PATH = "/tables"
+TRANSACTION_PATH = "/transaction"
 BACKOFF_SECONDS = (0.2, 5.0)
 """First and longest pause before the database is asked again."""
 DESCRIBED_AGAIN_SECONDS = 1.0
@@ -86,9 +93,14 @@ class Service:
         self.served = Served.of(registry)
         self.database = Database(settings)
         self.contracts = Contracts(self.database, settings)
+        self.tables = Tables(self.database, settings)
         self.log = Log(settings)
+        self.metrics = Metrics(self._pools, None if snapshot is None else statistics_folder(snapshot))
         self.snapshot = snapshot
         self.reload_errors: tuple[Diagnostic, ...] = ()
+        self.known_tables: tuple[Table, ...] | None = None if settings.tables else ()
+        """Those that are served, as last seen; None before the database has been asked."""
+        self.missing_tables: tuple[str, ...] = ()
         self._described: dict[str, Query] = {}
         self._doubted: dict[str, float] = {}
         self._wake = asyncio.Event()
@@ -97,10 +109,16 @@ class Service:
         self._answered: tuple[float, SqlwrightError | None] = (float("-inf"), None)
         self._asking = asyncio.Lock()
 
+    @property
+    def registry(self) -> Registry:
+        return self.served.registry
+
     async def open(self) -> None:
         """Never fails because of the database: what is missing is asked for again in the background."""
         await self.database.open()
         self._tasks.append(asyncio.create_task(self._describe_forever()))
+        if self.snapshot is not None:
+            self._tasks.append(asyncio.create_task(self.metrics.follow_pools()))
         if self.settings.reload:
             self._tasks.append(asyncio.create_task(self._watch()))
 
@@ -110,6 +128,10 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.database.close()
+        self.metrics.close()
+
+    def _pools(self) -> Mapping[str, list[PoolStatus]]:
+        return self.database.status()  # looked up each time: tests put another database in its place
 
     # --- reload -----------------------------------------------------------------------------------------------
 
@@ -158,6 +180,15 @@ class Service:
         """
         return sum(1 for query in self.served.callable if self._described.get(query.name) is not query)
 
+    async def look_at_tables(self) -> None:
+        """See which tables there are now. Raises what a lease raises when the database has to be asked and is away."""
+        known = []
+        for name in await self.tables.names():
+            with contextlib.suppress(UnknownTable):  # gone since
+                known.append(await self.tables.table(name))
+        self.missing_tables = tuple(await self.tables.missing())
+        self.known_tables = tuple(known)
+
     def doubt(self, query: Query) -> None:
         """The database refused a statement it had described: perhaps the schema is another one now."""
         now = time.monotonic()
@@ -182,20 +213,35 @@ class Service:
             pause = min(pause * 2, longest)
 
     async def _describe_all(self) -> bool:
-        complete = True
-        for query in list(self.served.callable):
-            try:
-                await self.contracts.get(query)
-                self._described[query.name] = query
-            except (DatabaseUnavailable, AcquireTimeout, TooManyWaiting):
-                return False  # the others would say the same
-            except QueryInvalid:
-                self._described[query.name] = query
-                complete = False
-            except Exception as error:
-                complete = False
-                self.log.failure(f"{query.name} could not be described", error)
-        return complete
+        try:
+            described = [await self._describe(query) for query in list(self.served.callable)]
+            return await self._see_tables() and all(described)
+        except (DatabaseUnavailable, AcquireTimeout, TooManyWaiting):
+            return False  # the others would say the same
+
+    async def _describe(self, query: Query) -> bool:
+        try:
+            await self.contracts.get(query)
+            self._described[query.name] = query
+        except (DatabaseUnavailable, AcquireTimeout, TooManyWaiting):
+            raise
+        except QueryInvalid:
+            self._described[query.name] = query
+            return False
+        except Exception as error:
+            self.log.failure(f"{query.name} could not be described", error)
+            return False
+        return True
+
+    async def _see_tables(self) -> bool:
+        try:
+            await self.look_at_tables()
+        except (DatabaseUnavailable, AcquireTimeout, TooManyWaiting):
+            raise
+        except Exception as error:
+            self.log.failure("the tables could not be described", error)
+            return False
+        return True
 
     async def ask_database(self) -> SqlwrightError | None:
         """None when the database answers. Asked at most every half second, whatever the number of probes."""

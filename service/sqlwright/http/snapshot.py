@@ -18,6 +18,7 @@ from sqlwright.registry import Registry
 _SETTINGS = "settings.json"
 _QUERIES = "queries"
 _RELOAD_ERROR = "reload-error.json"
+_STATISTICS = "statistics"
 
 
 def write_settings(folder: Path, settings: Settings) -> None:
@@ -49,6 +50,11 @@ def read_reload_error(folder: Path) -> list[str]:
     except (OSError, ValueError):
         return []
     return [str(place) for place in found] if isinstance(found, list) else []
+
+
+def statistics_folder(folder: Path) -> Path:
+    """Where every worker counts its calls."""
+    return folder / _STATISTICS
 
 
 def place_of(diagnostic: Diagnostic) -> str:

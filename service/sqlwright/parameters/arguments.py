@@ -37,7 +37,7 @@ def compile_argument(query: Query, parameter: Parameter, bind: Bind, *, big_numb
     """Raises `QueryInvalid`, pointing at the parameter's line, when its rules or its default do not suit its type."""
     type_ = parameter.type or UNTYPED
     is_list = parameter.is_list or type_.array
-    reader = reader_of(type_.kind, big_numbers_as_text=big_numbers_as_text)
+    reader = reader_of(type_.kind, bounds=type_.bounds, big_numbers_as_text=big_numbers_as_text)
     try:
         checks = compile_checks(parameter, type_.kind, reader)
     except Refused as refused:

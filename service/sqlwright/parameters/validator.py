@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlwright.errors import InvalidParameters, ParameterFault
 from sqlwright.parameters import paging
 from sqlwright.parameters.arguments import Argument, Bind, compile_argument
+from sqlwright.parameters.later import Later, Resolve
 from sqlwright.parameters.query_string import split_query_string
 from sqlwright.parameters.refusal import Refused, clipped, quoted
 from sqlwright.parameters.values import type_fault
@@ -127,6 +128,22 @@ class Validator:
             raise InvalidParameters(faults[:FAULTS_MAX])
         return items
 
+    def fill(self, values: Sequence[Any], resolve: Resolve) -> tuple[Any, ...]:
+        """Bound values with what has come in the place of every `Later`, validated like any other value."""
+        faults: list[ParameterFault] = []
+        filled = []
+        for argument, value in zip(self._arguments, values, strict=True):
+            bound = value
+            if type(value) is Later:
+                try:
+                    bound = argument.from_json(resolve(value))
+                except Refused as refused:
+                    faults.append(ParameterFault("body", value.place, refused.code, refused.detail))
+            filled.append(bound)
+        if faults:
+            raise InvalidParameters(faults[:FAULTS_MAX])
+        return tuple(filled)
+
     def _collect(
         self, given: Mapping[str, Any], place: Place, faults: list[ParameterFault], index: int | None = None
     ) -> tuple[Any, ...]:
@@ -142,6 +159,9 @@ class Validator:
                 values.append(argument.default)
                 continue
             used += 1
+            if type(value) is Later:
+                values.append(value)
+                continue
             try:
                 values.append(argument.from_json(value) if place == "body" else argument.from_texts(value))
             except Refused as refused:

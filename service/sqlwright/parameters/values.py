@@ -48,10 +48,15 @@ class Reader:
     from_json: Callable[[Any], Any]
 
 
-def reader_of(kind: Kind, *, big_numbers_as_text: bool = False) -> Reader:
-    """The reader of a kind. `big_numbers_as_text`: INT8 and NUMERIC also come as JSON strings."""
+def reader_of(
+    kind: Kind, *, bounds: tuple[int, int] | None = None, big_numbers_as_text: bool = False
+) -> Reader:
+    """The reader of a kind. `bounds`: of integers, where they are not the kind's own. `big_numbers_as_text`: INT8 and
+    NUMERIC also come as JSON strings."""
     if kind in _INTEGER_BITS:
-        return _integer(_INTEGER_BITS[kind], as_string=big_numbers_as_text and kind is Kind.INT8)
+        half = 2 ** (_INTEGER_BITS[kind] - 1)
+        low, high = bounds or (-half, half - 1)
+        return _integer(low, high, as_string=big_numbers_as_text and kind is Kind.INT8)
     if kind is Kind.NUMERIC:
         return _numeric(as_string=big_numbers_as_text)
     if kind in (Kind.FLOAT4, Kind.FLOAT8):
@@ -106,8 +111,7 @@ def _string(expected: str, from_text: Callable[[str], Any]) -> Reader:
 # --- numbers ----------------------------------------------------------------------------------------------------
 
 
-def _integer(bits: int, *, as_string: bool) -> Reader:
-    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+def _integer(low: int, high: int, *, as_string: bool) -> Reader:
     expected = f"an integer from {low} to {high}"
 
     def from_text(text: str) -> int:

@@ -30,25 +30,47 @@ class Dialect:
     string_quotes: str = "'"
     identifier_quotes: str = '"'
     bracket_identifiers: bool = False
+    name_quote: str = '"'
+    """What stands around the names of statements that we write. SQLite takes "a" for a string where no column has that
+    name."""
     native_parameters: frozenset[str] = frozenset()
     """Characters that begin the dialect's own placeholders, refused with a hint: `?`, `$`, `@`."""
     last_insert_id: bool = False
     """The key of an inserted row is known without RETURNING."""
+    returning: frozenset[str] = frozenset({"insert", "update", "delete"})
+    """Statements that can end in RETURNING."""
+    default_row: str = "DEFAULT VALUES"
+    """How an INSERT INTO a table goes on that gives no column a value."""
+    default_in_update: bool = True
+    """`SET column = DEFAULT` is known."""
+    nulls_first: bool = False
+    """An ascending order begins with NULL, not with the least value."""
+    like_escape: str = ""
+    """What follows a LIKE so that a backslash escapes in its pattern, where it does not by itself."""
+    outside_transaction: frozenset[str] = frozenset()
+    """First words of statements that refuse a transaction, or do nothing inside one."""
+    undoable: frozenset[str] | None = None
+    """First words of the statements that a rollback undoes; None for all. Any other commits what is open."""
     types: Mapping[str, Kind] = field(default_factory=dict)
     """Lower-case type name without length → kind; names that are missing are Kind.OTHER or follow `affinity`."""
     affinity: bool = False
     """Unknown type names follow SQLite's affinity rules (datatype3.html §3.1)."""
+    bounds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Names of integer types whose range is not that of their kind."""
 
     def kind(self, type_name: str) -> Kind:
         """Kind of a type name as people write it: `NUMERIC(10, 2)`, `timestamp  with time zone`, `int`."""
-        name = " ".join(type_name.lower().split("(")[0].split())
-        rest = type_name.lower().partition(")")[2].split()
-        if rest:  # timestamp(3) with time zone
-            name = " ".join([name, *rest])
+        name = bare_type(type_name)
         found = self.types.get(name)
         if found is not None:
             return found
         return _affinity(name) if self.affinity else Kind.OTHER
+
+
+def bare_type(type_name: str) -> str:
+    """A type name in lower case, without a length: `timestamp(3) with time zone` → `timestamp with time zone`."""
+    head, _, rest = type_name.lower().partition("(")
+    return " ".join([*head.split(), *rest.partition(")")[2].split()])
 
 
 def _affinity(name: str) -> Kind:
@@ -85,6 +107,7 @@ POSTGRESQL = Dialect(
     escape_string_prefixes=frozenset("eE"),
     dollar_quotes=True,
     native_parameters=frozenset("$"),
+    outside_transaction=frozenset({"vacuum"}),
     types={
         **{k: v for k, v in _COMMON.items() if k not in ("string", "str", "datetime", "double")},
         "serial": Kind.INT4, "bigserial": Kind.INT8, "smallserial": Kind.INT2,
@@ -99,9 +122,14 @@ SQLITE = Dialect(
     open_comment_at_end=True,
     identifier_quotes='"`',
     bracket_identifiers=True,
+    name_quote="`",
     native_parameters=frozenset("?$@"),
     last_insert_id=True,
+    default_in_update=False,
+    nulls_first=True,
+    like_escape=" ESCAPE '\\'",
     affinity=True,
+    outside_transaction=frozenset({"pragma", "vacuum", "attach", "detach"}),
     types={
         **_COMMON,
         # Every integer of SQLite has 64 bits and every real is a double, whatever the declaration says.
@@ -111,6 +139,8 @@ SQLITE = Dialect(
     },
 )  # fmt: skip
 
+_MYSQL_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64}
+
 MYSQL = Dialect(
     name="mysql",
     hash_comments=True,
@@ -118,12 +148,38 @@ MYSQL = Dialect(
     backslash_in_strings=True,
     string_quotes="'\"",
     identifier_quotes="`",
+    name_quote="`",
     native_parameters=frozenset("?"),
     last_insert_id=True,
+    returning=frozenset({"insert", "delete"}),
+    default_row="() VALUES ()",
+    nulls_first=True,
+    undoable=frozenset(
+        {"select", "values", "table", "with", "insert", "update", "delete", "replace", "load", "do", "set", "show",
+         "explain", "describe", "desc"}
+    ),
     types={
         **_COMMON,
-        "tinyint": Kind.INT2, "mediumint": Kind.INT4, "blob": Kind.BYTES, "binary": Kind.BYTES,
-        "varbinary": Kind.BYTES,
+        "tinyint": Kind.INT2, "mediumint": Kind.INT4, "year": Kind.INT2, "bit": Kind.INT8, "serial": Kind.INT8,
+        **{f"{name} unsigned": Kind.INT8 if bits == 64 else Kind.INT4 for name, bits in _MYSQL_BITS.items()},
+        "signed": Kind.INT8, "unsigned": Kind.INT8, "signed integer": Kind.INT8, "unsigned integer": Kind.INT8,
+        "fixed": Kind.NUMERIC, "decimal unsigned": Kind.NUMERIC, "numeric unsigned": Kind.NUMERIC,
+        # A column that says `float` has single precision (`types.py` of the engine); a header means the common word.
+        "real": Kind.FLOAT8, "float unsigned": Kind.FLOAT8, "double unsigned": Kind.FLOAT8,
+        "nchar": Kind.TEXT, "nvarchar": Kind.TEXT, "tinytext": Kind.TEXT, "mediumtext": Kind.TEXT,
+        "longtext": Kind.TEXT,
+        "blob": Kind.BYTES, "binary": Kind.BYTES, "varbinary": Kind.BYTES, "tinyblob": Kind.BYTES,
+        "mediumblob": Kind.BYTES, "longblob": Kind.BYTES,
+        # The internal form of a geometry: its SRID and WKB.
+        **dict.fromkeys(
+            ("geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
+             "geometrycollection"), Kind.BYTES,
+        ),
+    },
+    bounds={
+        "tinyint": (-(2**7), 2**7 - 1), "mediumint": (-(2**23), 2**23 - 1), "year": (0, 2155), "bit": (0, 2**64 - 1),
+        **{f"{name} unsigned": (0, 2**bits - 1) for name, bits in _MYSQL_BITS.items()},
+        "unsigned": (0, 2**64 - 1), "unsigned integer": (0, 2**64 - 1), "serial": (0, 2**64 - 1),
     },
 )  # fmt: skip
 

@@ -6,17 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sqlwright.query import Cardinality, Parameter
+from sqlwright.query import ISOLATIONS, Cardinality, Isolation, Parameter
 from sqlwright.sql.dialect import Dialect
 from sqlwright.sql.header import Header, is_near_header, parse_result_line
 from sqlwright.sql.lexer import BLOCK_COMMENT, Token
 from sqlwright.sql.parameter_line import parse_parameter
 from sqlwright.sql.report import Report, near
 
-KNOWN = ("param", "timeout", "limit", "write")
+KNOWN = ("param", "timeout", "limit", "write", "isolation")
 NOT_YET_SUPPORTED = (
-    "if", "end", "flag", "sort", "page", "get", "post", "put", "patch", "delete", "isolation", "batch", "plan-mode",
-    "internal",
+    "if", "end", "flag", "sort", "page", "get", "post", "put", "patch", "delete", "batch", "plan-mode", "internal",
 )  # fmt: skip
 _ALL = frozenset([*KNOWN, *NOT_YET_SUPPORTED])
 TIMEOUT_SECONDS_MAX = 86_400.0
@@ -53,6 +52,8 @@ class Directives:
     page_rows: int | None = None
     page_rows_max: int | None = None
     limit_offset: int = 0
+    isolation: Isolation | None = None
+    isolation_offset: int = 0
     writes: bool = False
     flags: dict[str, Directive] = field(default_factory=dict)
     sorts: list[Directive] = field(default_factory=list)
@@ -98,7 +99,7 @@ class _BlockReader:
             self.found.cardinality_offset = header.cardinality_offset
         self.readers: dict[str, Callable[[Directive], None]] = {
             "param": self._param, "timeout": self._timeout, "limit": self._limit, "write": self._write,
-            "flag": self._flag, "sort": self.found.sorts.append,
+            "isolation": self._isolation, "flag": self._flag, "sort": self.found.sorts.append,
             "if": self.found.spans.append, "end": self.found.spans.append,
         }  # fmt: skip
 
@@ -179,6 +180,16 @@ class _BlockReader:
             self._arguments_error(directive, "says nothing here", "write `-- @write` alone on its line")
         elif self._once(directive):
             self.found.writes = True
+
+    def _isolation(self, directive: Directive) -> None:
+        # As the settings and the interfaces spell it, or as SQL does.
+        word = "_".join(directive.arguments.lower().split())
+        level = next((level for level in ISOLATIONS if level == word), None)
+        if level is None:
+            hint = f"write `-- @isolation` and one of {', '.join(ISOLATIONS)}"
+            self._arguments_error(directive, "is no isolation level", hint)
+        elif self._once(directive):
+            self.found.isolation, self.found.isolation_offset = level, directive.offset
 
     def _flag(self, directive: Directive) -> None:
         name = directive.arguments.split(" ")[0].replace("-", "_")

@@ -127,7 +127,7 @@ class FolderWalk:
         return None
 
 
-def read_text(path: Path) -> str | tuple[Diagnostic, ...]:
+def read_text(path: Path, bytes_max: int = FILE_BYTES_MAX) -> str | tuple[Diagnostic, ...]:
     """A file's text as it is, line ends and all, without a byte order mark; or what is wrong with it."""
 
     def wrong(code: str, message: str, hint: str, line: int = 1, column: int = 1) -> tuple[Diagnostic, ...]:
@@ -135,12 +135,12 @@ def read_text(path: Path) -> str | tuple[Diagnostic, ...]:
 
     try:
         with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
+            content = file.read(bytes_max + 1)
     except OSError as error:
         return wrong("unreadable", f"this file cannot be read: {error.strerror}", "mend its permissions")
-    if len(content) > FILE_BYTES_MAX:
+    if len(content) > bytes_max:
         return wrong(
-            "too_large", f"this file is above {FILE_BYTES_MAX:,} bytes", "load data by other means, or split the file"
+            "too_large", f"this file is above {bytes_max:,} bytes", "load data by other means, or split the file"
         )
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return wrong("encoding", "this file is UTF-16, not UTF-8", "save it as UTF-8")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from sqlwright.query import Kind, Literal, Parameter, Rules, SqlType
-from sqlwright.sql.dialect import Dialect
+from sqlwright.sql.dialect import Dialect, bare_type
 from sqlwright.sql.literals import check_rules
 from sqlwright.sql.report import Report, near
 
@@ -139,7 +139,7 @@ class _Reader:
         scale = None
         if kind is Kind.NUMERIC and length:
             scale = int(length.split(",")[1]) if "," in length else 0
-        return SqlType(name, kind, array, scale), nullable
+        return SqlType(name, kind, array, scale, self.dialect.bounds.get(bare_type(name))), nullable
 
     def _check_type(self, name: str, kind: Kind, begin: int) -> None:
         """A type that the dialect does not know may be the database's own, but then it is one word."""

@@ -50,6 +50,10 @@ class ResultRules:
             because = f"so it cannot be :{said}" if said else "and a query without a result word is :many"
             self._error(f"this {self.verb} gives no rows, {because}", f"{where}, or add RETURNING")
         self._check_limit(cardinality, access)
+        if self.directives.isolation is not None and access is Access.SCRIPT:
+            message = "@isolation is for a query; a script begins its transactions itself"
+            hint = "remove the line, and write BEGIN with its isolation in the script"
+            self.report.error("directive", self.directives.isolation_offset, message, hint)
         return cardinality, access
 
     def _error(self, message: str, hint: str) -> None:

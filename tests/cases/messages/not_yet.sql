@@ -4,6 +4,5 @@
 -- @get /a/{x}
 -- @plan-mode force
 -- @internal
--- @isolation serializable
 -- @flag f
 SELECT * FROM t ORDER BY 1;

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
 
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, PoolSizes, Program
+from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
+from sqlwright.engines.postgres.script import run_script
 from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
+from sqlwright.engines.postgres.stream import stream
 from sqlwright.engines.postgres.types import bind
-from sqlwright.errors import MoreThanOneRow, Outcome, OutcomeUnknown, SqlwrightError, StatementTimeout
-from sqlwright.query import Access, Description, Parameter, Query, Result, SqlType, Values, Window
+from sqlwright.errors import (
+    DatabaseUnavailable,
+    MoreThanOneRow,
+    Outcome,
+    OutcomeUnknown,
+    SerializationFailure,
+    SqlwrightError,
+    StatementTimeout,
+)
+from sqlwright.query import Access, Description, Isolation, Parameter, Query, Result, SqlType, Values, Window
 from sqlwright.sql.dialect import POSTGRESQL
 
 T = TypeVar("T")
 
 ANSWER_GRACE_SECONDS = 0.4
 """How much longer than its timeout a statement may stay unanswered before the connection is given up."""
+_IDLE_HINT = "the server also ends a transaction that idles for longer than statement_timeout_seconds"
 _SECOND_ROW = "21000"
 _UPSERT_TWICE = "ExecOnConflictUpdate"  # it has the same SQLSTATE
 
@@ -44,6 +56,14 @@ class PostgresEngine(Engine):
         work = describe(lease.raw_connection, query, big_numbers_as_text=self._big_numbers_as_text)
         return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
 
+    async def reflect(self, lease: PostgresLease, names: Collection[str] | None) -> Any:
+        # SQLAlchemy's reflection, for those who serve tables.
+        from sqlwright.engines.postgres.reflect import reflect  # noqa: PLC0415
+
+        return await self._guarded(
+            lease, Access.READ, self._describe_timeout_seconds, reflect(lease, names)
+        )
+
     def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
         return bind(type, value)
 
@@ -54,8 +74,11 @@ class PostgresEngine(Engine):
         self, lease: PostgresLease, program: Program, values: Values, *, window: Window | None, timeout_seconds: float
     ) -> Result:
         assert isinstance(program, PostgresProgram)
+        access = program.query.access
+        if lease.in_transaction:
+            await self._join(lease, access, timeout_seconds)
         work = self._run(lease.raw_connection, program, values, window, timeout_seconds)
-        return await self._guarded(lease, program.query.access, timeout_seconds, work)
+        return await self._guarded(lease, access, timeout_seconds, work, undone=lease.in_transaction)
 
     async def _run(
         self, session: Session, program: PostgresProgram, values: Values, window: Window | None, timeout_seconds: float
@@ -75,33 +98,104 @@ class PostgresEngine(Engine):
             raise
         return _result(program, rows, status, window)
 
+    def stream(
+        self,
+        lease: PostgresLease,
+        program: Program,
+        values: Values,
+        *,
+        chunk_rows: int,
+        timeout_seconds: float | None,
+    ) -> AsyncGenerator[Result, None]:
+        assert isinstance(program, PostgresProgram)
+
+        def guarded(work: Awaitable[T]) -> Awaitable[T]:
+            return self._guarded(lease, Access.READ, timeout_seconds, work)
+
+        async def ready() -> None:
+            if lease.in_transaction:
+                await self._join(lease, Access.READ, self._describe_timeout_seconds)
+            await guarded(_limit_time(lease.raw_connection, timeout_seconds))
+
+        return stream(
+            lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=_joined
+        )
+
     async def run_bulk(
         self, lease: PostgresLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
     ) -> Result:
         if not items:
             return Result()
         session = lease.raw_connection
+        alone = not lease.in_transaction
 
         async def work() -> int:
             await _limit_time(session, timeout_seconds)
             statement = await _prepared(session, program.sql)
-            await session.execute("BEGIN")
+            if alone:
+                await session.execute("BEGIN")
             return len(await statement.fetchmany(items))
 
-        # A transaction of its own, so that whatever happens before COMMIT has certainly changed nothing.
+        if not alone:
+            await self._join(lease, Access.WRITE, timeout_seconds)
+        # In a transaction, so that whatever happens before COMMIT has certainly changed nothing.
         affected = await self._guarded(lease, Access.WRITE, timeout_seconds, work(), undone=True)
-        await self._guarded(lease, Access.WRITE, timeout_seconds, session.execute("COMMIT"))
+        if alone:
+            await self._guarded(lease, Access.WRITE, timeout_seconds, transaction.commit(session, timeout_seconds))
         return Result(affected=affected)
 
     async def run_script(self, lease: PostgresLease, program: Program, *, timeout_seconds: float | None) -> Result:
         async def work() -> Result:
-            session = lease.raw_connection
-            await _limit_time(session, timeout_seconds)
-            # The simple protocol takes several statements and makes them one transaction, unless they say otherwise.
-            await session.execute(program.sql)
+            assert isinstance(program, PostgresProgram)
+            await _limit_time(lease.raw_connection, timeout_seconds)
+            await run_script(lease.raw_connection, program)
             return Result()
 
         return await self._guarded(lease, Access.SCRIPT, timeout_seconds, work())
+
+    async def begin(
+        self, lease: PostgresLease, *, isolation: Isolation | None, read_only: bool, timeout_seconds: float
+    ) -> None:
+        work = transaction.begin(lease.raw_connection, isolation, read_only=read_only)
+        await self._guarded(lease, Access.READ, timeout_seconds, work)
+        lease.in_transaction = True
+
+    async def commit(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
+        access = Access.READ if lease.read_only else Access.WRITE
+        await self._guarded(lease, access, timeout_seconds, transaction.commit(lease.raw_connection, timeout_seconds))
+        lease.in_transaction = False
+
+    async def rollback(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
+        await self._control(lease, timeout_seconds, transaction.rollback(lease.raw_connection))
+        lease.in_transaction = False
+
+    async def savepoint(self, lease: PostgresLease, name: str, *, timeout_seconds: float) -> None:
+        await self._control(lease, timeout_seconds, transaction.savepoint(lease.raw_connection, name))
+
+    async def release_savepoint(self, lease: PostgresLease, name: str, *, timeout_seconds: float) -> None:
+        await self._control(lease, timeout_seconds, transaction.release_savepoint(lease.raw_connection, name))
+
+    async def rollback_to_savepoint(self, lease: PostgresLease, name: str, *, timeout_seconds: float) -> None:
+        await self._control(lease, timeout_seconds, transaction.rollback_to_savepoint(lease.raw_connection, name))
+
+    async def allow_writes(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
+        await self._join(lease, Access.WRITE, timeout_seconds)
+
+    async def stay_idle(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
+        await self._control(lease, timeout_seconds, transaction.stay_idle(lease.raw_connection))
+
+    async def _join(self, lease: PostgresLease, access: Access, timeout_seconds: float) -> None:
+        """Make an open transaction such that a statement of this kind can run in it, and no other."""
+        session = lease.raw_connection
+        if access is not Access.READ:
+            if session.reads_only:
+                await self._control(lease, timeout_seconds, transaction.allow_writes(session))
+        elif not lease.read_only and not session.reads_only:
+            await self._control(lease, timeout_seconds, transaction.keep_from_writing(session))
+
+    async def _control(self, lease: PostgresLease, timeout_seconds: float, work: Awaitable[None]) -> None:
+        """What changes nothing that is kept."""
+        await self._guarded(lease, Access.READ, timeout_seconds, work, undone=True)
 
     async def _guarded(
         self,
@@ -130,6 +224,8 @@ class PostgresEngine(Engine):
             translated = translate(error, access)
             if isinstance(translated, OutcomeUnknown) and undone:
                 translated = translate(error, Access.READ)
+            if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
+                translated.hint = _IDLE_HINT
             if translated is None or translated is error:
                 raise
             raise translated from error
@@ -138,8 +234,9 @@ class PostgresEngine(Engine):
 async def _limit_time(session: Session, timeout_seconds: float | None) -> None:
     """Set the server's own limit for this use of the session; the reset brings back the session's."""
     wanted = 0 if timeout_seconds is None else milliseconds(timeout_seconds)
-    if wanted != session.timeout_ms:
+    if wanted != session.limit_ms:
         await session.execute(f"SET statement_timeout = {wanted}")
+        session.limit_ms = wanted
 
 
 async def _prepared(session: Session, sql: str) -> Any:
@@ -154,11 +251,11 @@ async def _fetch(session: Session, sql: str, arguments: Values) -> tuple[list[An
     statement = await _prepared(session, sql)
     try:
         return await statement.fetch(*arguments), statement.get_statusmsg()
-    except (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError):
+    except (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError) as error:
         # The schema changed, or DEALLOCATE ran: refused before it began, so it may be sent again.
         session.statements.pop(sql, None)
-        if session.is_in_transaction():
-            raise
+        if session.is_in_transaction():  # then only all of it may be
+            raise SerializationFailure("the schema was changed while the transaction ran") from error
     statement = await _prepared(session, sql)
     return await statement.fetch(*arguments), statement.get_statusmsg()
 

@@ -74,6 +74,9 @@ def translate(error: BaseException, access: Access) -> SqlwrightError | None:
         # asyncpg refuses a closed connection before it sends anything.
         return DatabaseUnavailable(_LOST, native_message=str(error))
     if isinstance(error, asyncpg.InternalClientError):
+        if "another operation" in str(error):
+            # The server has said that it ends the session, and the end itself is on its way: nothing was sent.
+            return DatabaseUnavailable(_LOST, native_message=str(error))
         return (
             _lost(error, access)
             if access is not Access.READ
@@ -97,7 +100,13 @@ def _from_server(error: asyncpg.PostgresError, access: Access) -> SqlwrightError
     if state.startswith(_UNKNOWN_AFTER_SEND) and access is not Access.READ:
         return _lost(error, access)
     cause, detail = next((cause, detail) for prefix, cause, detail in CAUSES if state.startswith(prefix))
-    return cause(detail or message, native_code=state, native_message=message)
+    return cause(
+        detail or message,
+        native_code=state,
+        native_message=message,
+        constraint=getattr(error, "constraint_name", None) or "",
+        columns=tuple(filter(None, [getattr(error, "column_name", None)])),
+    )
 
 
 def _lost(error: BaseException, access: Access) -> DatabaseError:

@@ -43,10 +43,13 @@ _NATIVE_ARRAYS = {
 }  # fmt: skip
 
 
+UNKNOWN = -1
+
+
 class Session(asyncpg.Connection):  # type: ignore[misc]
     """A connection with its prepared statements."""
 
-    __slots__ = ("_types_are_opaque", "statements", "timeout_ms")
+    __slots__ = ("_types_are_opaque", "limit_ms", "reads_only", "statements", "timeout_ms")
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -54,6 +57,10 @@ class Session(asyncpg.Connection):  # type: ignore[misc]
         self._types_are_opaque = False
         self.timeout_ms = 0
         """The session's own statement_timeout."""
+        self.limit_ms = 0
+        """The statement_timeout that holds now, or UNKNOWN."""
+        self.reads_only = False
+        """In a savepoint of `transaction.keep_from_writing`."""
 
     async def statement(self, sql: str) -> Any:
         """The prepared statement of this text, prepared now if it is not kept."""
@@ -112,6 +119,7 @@ async def reset(session: Session, *, read_only: bool) -> None:
     """End what is open and bring back the settings that the session began with; waits for a cancelled statement."""
     if session.is_in_transaction():
         await session.execute("ROLLBACK")
+    session.limit_ms, session.reads_only = session.timeout_ms, False
     session._top_xact = None  # asyncpg complains about a transaction of its own that it did not end itself
     await session.reset()
     if session.is_in_transaction():
@@ -143,7 +151,7 @@ class PostgresConnector(Connector[Session]):
             if refused is None:
                 raise
             raise refused from error
-        session.timeout_ms = milliseconds(options.statement_timeout_seconds)
+        session.timeout_ms = session.limit_ms = milliseconds(options.statement_timeout_seconds)
         return session
 
     def _server_settings(self) -> dict[str, str]:

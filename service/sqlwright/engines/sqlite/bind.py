@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+from sqlwright.engines.bind import stored_moment
 from sqlwright.query import Kind, SqlType
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d))?(?:\.(\d+))?)?(?:([Zz])|([+-])(\d\d):?(\d\d)?)?")
 
 
 def bind(type: SqlType, value: Any) -> Any:
@@ -35,7 +33,8 @@ def bind(type: SqlType, value: Any) -> Any:
             raise ValueError("SQLite cannot store NaN")
         return value
     if type.kind is Kind.TIMESTAMP or type.kind is Kind.TIMESTAMPTZ:
-        return _moment(value, in_utc=type.kind is Kind.TIMESTAMPTZ)
+        # What is no such moment goes as the text it is.
+        return stored_moment(value, in_utc=type.kind is Kind.TIMESTAMPTZ, database="SQLite") or value
     return value
 
 
@@ -61,24 +60,6 @@ def _decimal(value: Decimal) -> int | float:
             "SQLite keeps 15 digits of a decimal number (and integers of 64 bits): this one would be rounded"
         )
     return number
-
-
-def _moment(text: str, *, in_utc: bool) -> str:
-    """The form that CURRENT_TIMESTAMP writes, so that texts compare as moments do."""
-    match = _MOMENT.fullmatch(text)
-    if match is None:
-        return text  # infinity, BC, a year beyond 9999: as text it goes
-    date, minute, second, fraction, _, sign, hours, minutes = match.groups()
-    moment = f"{date} {minute or '00:00'}:{second or '00'}"
-    if in_utc and sign and int(hours) + int(minutes or 0):
-        east = timedelta(hours=int(hours), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
-        try:
-            utc = datetime.fromisoformat(moment).replace(tzinfo=timezone(east)).astimezone(UTC)
-        except (ValueError, OverflowError):
-            raise ValueError("SQLite keeps moments from year 1 to 9999 in UTC") from None
-        moment = utc.replace(tzinfo=None).isoformat(" ")
-    digits = (fraction or "").rstrip("0")
-    return f"{moment}.{digits}" if digits else moment
 
 
 def _list_item(value: Any) -> str:

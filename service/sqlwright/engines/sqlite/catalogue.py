@@ -6,30 +6,27 @@ import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
 
+from sqlwright.engines.inference.catalogue import TableColumn
 from sqlwright.query import Kind, SqlType
 from sqlwright.sql.dialect import SQLITE
 
 _SCALE = re.compile(r"\(\s*\d+\s*,\s*(\d+)\s*\)")
 _UNKNOWN = frozenset({"", "any", "num"})
 INTEGER = SqlType("integer", Kind.INT8)
-TEXT = SqlType("text", Kind.TEXT)
-JSON = SqlType("json", Kind.JSON)
+_JSON_FUNCTIONS = (
+    "json", "json_array", "json_object", "json_group_array", "json_group_object", "json_set", "json_insert",
+    "json_replace", "json_remove", "json_patch",
+)  # fmt: skip
 _ROW_ID_NAMES = ("rowid", "oid", "_rowid_")
-
-
-@dataclass(frozen=True, slots=True)
-class TableColumn:
-    name: str
-    type: SqlType | None
-    not_null: bool
-    is_listed: bool
-    """An INSERT without a list of columns gives it a value."""
 
 
 class Catalogue:
     """Asked on a session's thread; remembers what it has looked up."""
+
+    dialect = SQLITE
+    integer = INTEGER
+    json_functions = _JSON_FUNCTIONS
 
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
@@ -47,6 +44,9 @@ class Catalogue:
         with closing(self._raw.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")) as cursor:
             return [name for (name,) in cursor]
 
+    def declared_type(self, declared: str) -> SqlType | None:
+        return declared_type(declared)
+
     def _look_up(self, table: str) -> dict[str, TableColumn]:
         facts = 'SELECT name, type, "notnull", pk, hidden FROM pragma_table_xinfo(?)'
         with closing(self._raw.execute(facts, (table,))) as cursor:
@@ -55,7 +55,8 @@ class Catalogue:
         columns = {}
         for name, declared, not_null, pk, hidden in rows:
             is_row_id = bool(pk) and len(keys) == 1 and declared.lower() == "integer" and self._has_row_id_key(table)
-            columns[name.lower()] = TableColumn(name, declared_type(declared), bool(not_null) or is_row_id, not hidden)
+            is_not_null = bool(not_null) or is_row_id
+            columns[name.lower()] = TableColumn(name, declared_type(declared), is_not_null, not hidden, is_row_id)
         if rows:
             for name in _ROW_ID_NAMES:
                 columns.setdefault(name, TableColumn(name, INTEGER, False, False))

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 
 from sqlwright.engines.base import Program
 from sqlwright.engines.sqlite.encode import Encoder
-from sqlwright.query import Cardinality, Description, Query, Slot
+from sqlwright.query import Description, Query, Slot
 from sqlwright.sql.statement import render
 
-OBJECTS = frozenset({Cardinality.MANY, Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.RETURNING})
-"""Cardinalities whose rows become JSON objects, which need a name of its own for every column."""
 CHANGING_VERBS = frozenset({"insert", "update", "delete", "replace"})
 KEEPS_SESSION = CHANGING_VERBS | {"select", "values"}
 """Any other statement may leave something behind in its session: a setting, a temporary table, an attached file."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 
+from sqlwright.engines.inference.invalid import check_columns
+from sqlwright.engines.inference.parameters import parameter_types
+from sqlwright.engines.inference.scope import Scope
+from sqlwright.engines.inference.words import words_of
 from sqlwright.engines.sqlite.catalogue import Catalogue
 from sqlwright.engines.sqlite.columns import result_columns
-from sqlwright.engines.sqlite.compile import OBJECTS, SQLiteDescription, SQLiteProgram, compile_query, slots
+from sqlwright.engines.sqlite.compile import SQLiteDescription, SQLiteProgram, compile_query, slots
 from sqlwright.engines.sqlite.hop import Hop
-from sqlwright.engines.sqlite.invalid import invalid, is_about_statement, refusal
-from sqlwright.engines.sqlite.parameters import parameter_types
-from sqlwright.engines.sqlite.scope import Scope
-from sqlwright.engines.sqlite.words import words_of
-from sqlwright.query import Cardinality, Column, Query, Text
+from sqlwright.engines.sqlite.invalid import is_about_statement, refusal
+from sqlwright.query import Query
+from sqlwright.sql.dialect import SQLITE
 from sqlwright.sql.statement import Rendered, render
-
-_GIVES_ROWS = OBJECTS | {Cardinality.VALUE}
 
 
 def describe(raw: sqlite3.Connection, hop: Hop, query: Query) -> SQLiteDescription:
@@ -30,9 +29,10 @@ def describe(raw: sqlite3.Connection, hop: Hop, query: Query) -> SQLiteDescripti
     _compile(raw, hop, catalogue, query, rendered)
     if query.statement.verb == "explain":
         return SQLiteDescription({}, windows=False)
-    scope = Scope(words_of(query.statement), catalogue)
+    scope = Scope(words_of(query.statement, SQLITE), catalogue)
     columns = result_columns(raw, query.statement, scope)
-    _check_columns(query, columns)
+    gives_rows = query.statement.verb in ("select", "values") or query.statement.has_returning
+    check_columns(query, columns, gives_rows=gives_rows)
     description = SQLiteDescription(parameter_types(query, scope), columns)
     if not query.is_paged or query.statement.has_limit:
         return description
@@ -65,19 +65,3 @@ def _compiles(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram) -> bool
             return False
         raise
     return True
-
-
-def _check_columns(query: Query, columns: tuple[Column, ...]) -> None:
-    statement = query.statement
-    if query.cardinality in _GIVES_ROWS and statement.verb not in ("select", "values") and not statement.has_returning:
-        hint = "add RETURNING, or end the name with ! for a statement that only tells how many rows it changed"
-        raise invalid(query, _start(query), "the statement gives no rows", hint)
-    twice = [name for name, count in Counter(column.name for column in columns).items() if count > 1]
-    if query.cardinality in OBJECTS and twice:
-        message = f"two columns are called {', '.join(twice)}"
-        raise invalid(query, _start(query), message, "give each its own name with AS")
-
-
-def _start(query: Query) -> int:
-    first = next((part for part in query.statement.parts if isinstance(part, Text)), None)
-    return first.offset if first is not None else query.offset

@@ -6,37 +6,29 @@ declared type second. Columns are looked at whole: most hold only values that or
 
 from __future__ import annotations
 
-import binascii
-import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import orjson
 
+from sqlwright.engines.encode import INFINITIES, RowEncoder, base64_text, float_text, json_text, moment
 from sqlwright.query import Column, Kind, SqlType
 
-Row = tuple[Any, ...]
 Write = Callable[[Any], Any]
 """A value → what orjson writes for it."""
 
 _PLAIN = frozenset({int, str, type(None)})
-_FIXED_DIGITS = 15
-"""From 10 to this power on floats are written with an exponent, as PostgreSQL does."""
-_INFINITIES = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
-_MOMENT = re.compile(
-    r"[0-9]{4,}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
-)
-_LINE_BREAKS = {ord("\n"): None, ord("\r"): None}
 _BIG_NAMES = frozenset({"bigint", "int8", "unsigned big int", "unsigned bigint"})
 
 
-class Encoder:
-    """Writes the rows of one query. Columns are fixed when the query is described."""
+class Encoder(RowEncoder):
+    """Columns are fixed when the query is described."""
 
     def __init__(self, columns: Sequence[Column], *, big_numbers_as_text: bool = False) -> None:
-        self.names = tuple(column.name for column in columns)
-        self._writers = tuple(_writer(column.type, big_numbers_as_text) for column in columns)
+        writes = (_writer(column.type, big_numbers_as_text) for column in columns)
+        super().__init__([column.name for column in columns], [partial(_column, write) for write in writes])
 
     def for_names(self, names: tuple[str, ...]) -> Encoder:
         """This encoder, or one for columns that have come, gone or changed their names since."""
@@ -44,19 +36,8 @@ class Encoder:
             return self
         changed = Encoder([Column(name) for name in names])
         if len(names) == len(self.names):
-            changed._writers = self._writers
+            changed.writers = self.writers
         return changed
-
-    def rows(self, rows: Sequence[Row]) -> bytes:
-        """JSON objects joined by commas."""
-        names = self.names
-        columns = map(_column, self._writers, zip(*rows))  # noqa: B905 - here and below: of one length by construction
-        # Without the brackets: the caller joins pieces.
-        return orjson.dumps([dict(zip(names, row)) for row in zip(*columns)])[1:-1]  # noqa: B905
-
-    def value(self, row: Row) -> bytes:
-        """The first column alone."""
-        return orjson.dumps(_column(self._writers[0], row[:1])[0])
 
 
 def _column(write: Write | None, values: Sequence[Any]) -> Sequence[Any]:
@@ -81,24 +62,10 @@ def _writer(type: SqlType | None, big_numbers_as_text: bool) -> Write | None:
 def _surprise(value: Any) -> Any:
     """A value by its own type alone."""
     if type(value) is float:
-        return _INFINITIES.get(value) or orjson.Fragment(float_text(value))
+        return INFINITIES.get(value) or orjson.Fragment(float_text(value))
     if type(value) is bytes:
-        return binascii.b2a_base64(value, newline=False).decode("ascii")
+        return base64_text(value)
     return value
-
-
-def float_text(value: float) -> str:
-    """A finite double as PostgreSQL writes it: the shortest digits that give it back."""
-    text = repr(value)
-    if text.endswith(".0"):
-        text = text[:-2]
-    if "e" in text or abs(value) < 10.0**_FIXED_DIGITS:
-        return text
-    sign, digits = ("-", text[1:]) if value < 0 else ("", text)
-    whole, _, fraction = digits.partition(".")
-    mantissa = (whole + fraction).rstrip("0")
-    rest = f".{mantissa[1:]}" if len(mantissa) > 1 else ""
-    return f"{sign}{mantissa[0]}{rest}e+{len(whole) - 1:02d}"
 
 
 def _boolean(value: Any) -> Any:
@@ -119,7 +86,7 @@ def _numeric(scale: int, *, as_text: bool) -> Write:
     def write(value: Any) -> Any:
         if type(value) is int:
             return wrap(str(value) + zeros) if scale or as_text else value
-        if type(value) is not float or value in _INFINITIES:
+        if type(value) is not float or value in INFINITIES:
             return _surprise(value)
         text = repr(value)
         if "e" in text:
@@ -134,35 +101,21 @@ def _numeric(scale: int, *, as_text: bool) -> Write:
     return write
 
 
-def _moment(value: Any) -> Any:
-    """`2026-01-31 12:00:00` → `2026-01-31T12:00:00`."""
-    if type(value) is str and _MOMENT.fullmatch(value):
-        return value.replace(" ", "T", 1)
-    return _surprise(value)
-
-
-def _moment_in_utc(value: Any) -> Any:
-    """The same; without an offset, as `bind` and CURRENT_TIMESTAMP store it, it is UTC."""
-    if type(value) is str and (match := _MOMENT.fullmatch(value)):
-        return value.replace(" ", "T", 1) + ("" if match.group(1) else "+00:00")
+def _moment(value: Any, *, in_utc: bool = False) -> Any:
+    """As `bind` and CURRENT_TIMESTAMP store it, a moment without an offset is in UTC where the type has a zone."""
+    if type(value) is str:
+        return moment(value, in_utc=in_utc) or value
     return _surprise(value)
 
 
 def _json(value: Any) -> Any:
-    """Text that is JSON goes in as it is, digit for digit. A line break in valid JSON is only white space."""
-    if type(value) is str:
-        try:
-            orjson.loads(value)
-        except orjson.JSONDecodeError:
-            return value
-        return orjson.Fragment(value.translate(_LINE_BREAKS))
-    return _surprise(value)
+    return json_text(value) if type(value) is str else _surprise(value)
 
 
 _WRITERS: dict[Kind, Write] = {
     Kind.BOOL: _boolean,
     Kind.DATE: _moment,
     Kind.TIMESTAMP: _moment,
-    Kind.TIMESTAMPTZ: _moment_in_utc,
+    Kind.TIMESTAMPTZ: partial(_moment, in_utc=True),
     Kind.JSON: _json,
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any, TypeVar
 
 from sqlwright.address import Address
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, PoolSizes, Program
+from sqlwright.engines.sqlite import transaction
 from sqlwright.engines.sqlite.bind import bind
 from sqlwright.engines.sqlite.compile import KEEPS_SESSION, SQLiteProgram, compile_query
 from sqlwright.engines.sqlite.describe import describe
@@ -16,8 +17,9 @@ from sqlwright.engines.sqlite.hop import Work
 from sqlwright.engines.sqlite.run import read, write, write_many
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
+from sqlwright.engines.sqlite.stream import Cursor
 from sqlwright.errors import SqlwrightError
-from sqlwright.query import Access, Description, Parameter, Query, Result, SqlType, Values, Window
+from sqlwright.query import Access, Description, Isolation, Parameter, Query, Result, SqlType, Values, Window
 from sqlwright.sql.dialect import SQLITE
 
 T = TypeVar("T")
@@ -47,6 +49,14 @@ class SQLiteEngine(Engine):
             lambda raw, hop: describe(raw, hop, query),
         )
 
+    async def reflect(self, lease: SQLiteLease, names: Collection[str] | None) -> Any:
+        # SQLAlchemy's reflection, for those who serve tables.
+        from sqlwright.engines.sqlite.reflect import reflect  # noqa: PLC0415
+
+        return await _call(
+            lease, Access.READ, self._describe_timeout_seconds, lambda raw, hop: reflect(raw, hop, names)
+        )
+
     def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
         return bind(type, value)
 
@@ -67,7 +77,30 @@ class SQLiteEngine(Engine):
                 lambda raw, hop: read(raw, hop, program, values, window, guarded=guarded),
             )
         _wear(lease, program.query)
-        return await _call(lease, access, timeout_seconds, lambda raw, hop: write(raw, hop, program, values))
+        joins = lease.in_transaction
+        return await _call(
+            lease, access, timeout_seconds, lambda raw, hop: write(raw, hop, program, values, joins=joins)
+        )
+
+    async def stream(
+        self,
+        lease: SQLiteLease,
+        program: Program,
+        values: Values,
+        *,
+        chunk_rows: int,
+        timeout_seconds: float | None,
+    ) -> AsyncGenerator[Result, None]:
+        assert isinstance(program, SQLiteProgram)
+        cursor = Cursor(lease.session, program, values, guarded=not lease.read_only, joins=lease.in_transaction)
+        more = True
+        while more:
+            result = await _call(
+                lease, Access.READ, timeout_seconds, lambda raw, hop: cursor.fetch(raw, hop, chunk_rows)
+            )
+            more = result.more
+            if result.count:
+                yield result
 
     async def run_bulk(
         self, lease: SQLiteLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
@@ -76,12 +109,49 @@ class SQLiteEngine(Engine):
         if not items:
             return Result()
         _wear(lease, program.query)
-        return await _call(lease, Access.WRITE, timeout_seconds, lambda raw, hop: write_many(raw, hop, program, items))
+        joins = lease.in_transaction
+        return await _call(
+            lease, Access.WRITE, timeout_seconds, lambda raw, hop: write_many(raw, hop, program, items, joins=joins)
+        )
 
     async def run_script(self, lease: SQLiteLease, program: Program, *, timeout_seconds: float | None) -> Result:
         lease.session.worn = True
-        query = program.query
-        return await _call(lease, Access.SCRIPT, timeout_seconds, lambda raw, hop: run_script(raw, hop, query))
+        query, joins = program.query, lease.in_transaction
+        return await _call(
+            lease, Access.SCRIPT, timeout_seconds, lambda raw, hop: run_script(raw, hop, query, joins=joins)
+        )
+
+    async def begin(
+        self,
+        lease: SQLiteLease,
+        *,
+        isolation: Isolation | None,  # noqa: ARG002 - always serializable, which is the strongest
+        read_only: bool,
+        timeout_seconds: float,
+    ) -> None:
+        await _control(lease, timeout_seconds, lambda raw, hop: transaction.begin(raw, hop, read_only=read_only))
+        lease.in_transaction = True
+
+    async def commit(self, lease: SQLiteLease, *, timeout_seconds: float) -> None:
+        await _control(lease, timeout_seconds, transaction.commit)
+        lease.in_transaction = False
+
+    async def rollback(self, lease: SQLiteLease, *, timeout_seconds: float) -> None:
+        await _control(lease, timeout_seconds, lambda raw, _: transaction.rollback(raw))
+        lease.in_transaction = False
+
+    async def savepoint(self, lease: SQLiteLease, name: str, *, timeout_seconds: float) -> None:
+        await _control(lease, timeout_seconds, lambda raw, _: transaction.savepoint(raw, name))
+
+    async def release_savepoint(self, lease: SQLiteLease, name: str, *, timeout_seconds: float) -> None:
+        await _control(lease, timeout_seconds, lambda raw, _: transaction.release_savepoint(raw, name))
+
+    async def rollback_to_savepoint(self, lease: SQLiteLease, name: str, *, timeout_seconds: float) -> None:
+        await _control(lease, timeout_seconds, lambda raw, _: transaction.rollback_to_savepoint(raw, name))
+
+
+async def _control(lease: SQLiteLease, timeout_seconds: float, work: Work[None]) -> None:
+    await _call(lease, Access.WRITE, timeout_seconds, work)
 
 
 def _wear(lease: SQLiteLease, query: Query) -> None:

@@ -97,7 +97,23 @@ def translate(error: BaseException, access: Access) -> SqlwrightError | None:
             return cause(detail, native_code=native_code, native_message=message)
     default = (StatementFailed, "the database refused the statement")
     cause, detail = CAUSES.get(code) or CAUSES.get(code & 0xFF) or default
-    return cause(detail or message, native_code=native_code, native_message=message)
+    constraint, columns = _concerned(message)
+    return cause(
+        detail or message, native_code=native_code, native_message=message, constraint=constraint, columns=columns
+    )
+
+
+def _concerned(message: str) -> tuple[str, tuple[str, ...]]:
+    """The constraint or the columns that a message names: `UNIQUE constraint failed: t.a, t.b`."""
+    what, _, named = message.partition(" constraint failed: ")
+    if what == "CHECK" or (what == "UNIQUE" and named.startswith("index '")):
+        return named.removeprefix("index ").strip("'") if what == "UNIQUE" else named, ()
+    if what not in ("UNIQUE", "NOT NULL"):
+        # A table that is STRICT: `cannot store TEXT value in INTEGER column t.c`.
+        named = message.partition(" column ")[2] if message.startswith("cannot store ") else ""
+    # A table's name may hold dots and commas, and so may a column's: every way to read it is one that may be meant.
+    readings = [(named[:i], named[i + 1 :]) for i, character in enumerate(named) if character == "."]
+    return "", tuple(dict.fromkeys(name for table, rest in readings for name in rest.split(f", {table}.")))
 
 
 def code_of(error: BaseException) -> int:

@@ -80,20 +80,22 @@ class Hop:
 class Session:
     """An open connection with what its pool must know of it."""
 
-    __slots__ = ("busy", "connection", "ended", "lock_timeout_seconds", "raw", "touched", "worn")
+    __slots__ = ("busy", "connection", "cursors", "ended", "lock_timeout_seconds", "raw", "touched", "worn")
 
     def __init__(self, connection: aiosqlite.Connection, lock_timeout_seconds: float) -> None:
         self.connection = connection
         # sqlite3's own object: our functions run on the thread that owns it.
         self.raw: sqlite3.Connection = connection._conn
         self.lock_timeout_seconds = lock_timeout_seconds
-        self.busy = False
-        """A call runs, or was left by its caller and may still run."""
+        self.busy = 0
+        """Calls that run, or were left by their callers and may still run."""
         self.touched = False
         """Used other than by `call`, so that nothing is known of its state."""
         self.worn = False
         """Its settings, temporary tables or attached files may have changed."""
         self.ended = False
+        self.cursors: list[sqlite3.Cursor] = []
+        """Of streams, still open: each keeps the snapshot that it began with."""
 
     async def call(self, work: Work[T], timeout_seconds: float | None) -> T:
         """Run `work` on the session's thread. At the deadline, or when the caller leaves, it is interrupted."""
@@ -103,7 +105,7 @@ class Session:
         timer = None
         if timeout_seconds is not None:
             timer = asyncio.get_running_loop().call_later(timeout_seconds, hop.stop)
-        self.busy = True
+        self.busy += 1
         try:
             # Private, and the point of aiosqlite for us: a public method would run one statement a hop.
             result: T = await self.connection._execute(_run, work, self.raw, hop)  # type: ignore[no-untyped-call]
@@ -111,14 +113,14 @@ class Session:
             hop.stop()  # `busy` stays: the pool mends the session, which waits for the thread
             raise
         except Exception as error:
-            self.busy = False
+            self.busy -= 1
             if self.ended:  # interrupted by whoever ended the session
                 raise DatabaseUnavailable("the connection to the database is closed") from error
             raise
         finally:
             if timer is not None:
                 timer.cancel()
-        self.busy = False
+        self.busy -= 1
         return result
 
 

@@ -9,15 +9,16 @@ import re
 import sqlite3
 from collections.abc import Sequence
 
+from sqlwright.engines.inference.invalid import invalid, name_at, near_column, span_in_file
+from sqlwright.engines.inference.words import Word, lexed
 from sqlwright.engines.sqlite.catalogue import Catalogue
 from sqlwright.engines.sqlite.errors import code_of, translate
-from sqlwright.engines.sqlite.words import Word, lexed
-from sqlwright.errors import Diagnostic, QueryInvalid, StatementFailed
-from sqlwright.query import Access, Query, Slot
+from sqlwright.errors import QueryInvalid, StatementFailed
+from sqlwright.query import Access, Query
+from sqlwright.sql.dialect import SQLITE
 from sqlwright.sql.report import near, syntax_hint
 from sqlwright.sql.statement import Rendered
 
-CODE = "query_invalid"
 _NAMED = (
     re.compile(r"no such (?P<what>table|column|function|collation sequence|module|index|window): (?P<name>.+)"),
     re.compile(r"table (?P<table>.+) has no (?P<what>column) named (?P<name>.+)"),
@@ -56,25 +57,18 @@ def refusal(
 ) -> QueryInvalid:
     """`start` and `end` bound the statement inside the text sent, where that has several."""
     sent = rendered.text[start:end]
-    words = lexed(sent)
+    words = lexed(sent, SQLITE)
     message = str(error)
     first, last, hint = _place(raw, catalogue, sent, words, message)
-    begins = rendered.source_offset(start + (words[first].start if words else 0))
-    ends = rendered.source_offset(start + (words[last].end - 1 if words else 0)) + 1
-    slot = next((part for part in query.statement.parts if isinstance(part, Slot) and part.offset == begins), None)
-    if slot is not None and not slot.is_list:
-        ends = begins + len(slot.name) + 1
+    begins, ends = start, start + 1
+    if words:
+        begins, ends = start + words[first].start, start + words[last].end
+    begins, ends = span_in_file(query, rendered, begins, ends)
     if _NEAR.fullmatch(message):
         line, column = query.source.locate(begins)
         hint = syntax_hint(query.source.line_text(line), column)
         message = _NUMBERED.sub(lambda found: f":{query.parameters[int(found[1]) - 1].name}", message)
-    return invalid(query, begins, message, hint, length=max(1, ends - begins))
-
-
-def invalid(query: Query, offset: int, message: str, hint: str = "", *, length: int = 1) -> QueryInvalid:
-    """`QueryInvalid` at a place in the query's file."""
-    found: Diagnostic = query.source.diagnostic(CODE, offset, message, hint, length=length)
-    return QueryInvalid("the database refuses the statement of this query", found)
+    return invalid(query, begins, message, hint, length=ends - begins)
 
 
 def _place(
@@ -89,7 +83,7 @@ def _place(
     for pattern in _NAMED:
         if found := pattern.match(message):
             parts = found["name"].lower().split(".")
-            place = _sequence(words, parts)
+            place = name_at(words, parts)
             hint = ""
             if message.startswith("ambiguous"):
                 hint = f"write its table before it, as in t.{parts[-1]}"
@@ -99,18 +93,6 @@ def _place(
                 return place, place + 2 * (len(parts) - 1), hint
             return 0, 0, hint
     return 0, 0, ""
-
-
-def _sequence(words: Sequence[Word], parts: Sequence[str]) -> int | None:
-    """Where the name `a.b` stands; a name alone rather where it is not qualified and names nothing anew."""
-    length = 2 * len(parts) - 1
-    found = [
-        index
-        for index in range(len(words) - length + 1)
-        if [word.text for word in words[index : index + length : 2]] == list(parts)
-        and all(word.text == "." for word in words[index + 1 : index + length : 2])
-    ]
-    return min(found, key=lambda index: words[index - 1].says(".", "as") if index else False, default=None)
 
 
 def _stumbled(raw: sqlite3.Connection, sent: str, words: Sequence[Word], name: str) -> int:
@@ -130,6 +112,4 @@ def _near_name(catalogue: Catalogue, words: Sequence[Word], what: str, parts: Se
         return near(parts[-1], catalogue.names())
     if what != "column":
         return ""
-    tables = {table.lower()} if table else {word.text for word in words if word.is_name}
-    columns = dict.fromkeys(c.name for name in sorted(tables) for c in catalogue.table(name).values() if c.is_listed)
-    return near(parts[-1], columns)
+    return near_column(catalogue, words, parts[-1], table)

@@ -9,6 +9,7 @@ from itertools import islice
 
 from sqlwright.engines.sqlite.compile import CHANGING_VERBS, SQLiteProgram
 from sqlwright.engines.sqlite.hop import Hop
+from sqlwright.engines.sqlite.transaction import begin, refuse_ended, undone_after_error
 from sqlwright.errors import MoreThanOneRow
 from sqlwright.query import Cardinality, Result, Values, Window
 
@@ -31,29 +32,35 @@ def read(
             raw.execute("PRAGMA query_only=off").close()
 
 
-def write(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values) -> Result:
-    """Run a query that writes, in a transaction where the statement allows one."""
-    if program.in_transaction:
+def write(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, *, joins: bool) -> Result:
+    """Run a query that writes, in a transaction where the statement allows one. `joins`: in the one that is open."""
+    if joins:
+        refuse_ended(raw)
+    elif program.in_transaction:
         return in_transaction(raw, hop, lambda: _rows(raw, hop, program, values, None))
     return _rows(raw, hop, program, values, None)
 
 
-def write_many(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, items: Sequence[Values]) -> Result:
-    """Run a query once per item, all or nothing."""
-    return in_transaction(raw, hop, lambda: Result(affected=sum(_changes(raw, hop, program, items))))
+def write_many(
+    raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, items: Sequence[Values], *, joins: bool
+) -> Result:
+    """Run a query once per item, all or nothing; `joins` leaves that to the transaction that is open."""
+
+    def work() -> Result:
+        return Result(affected=sum(_changes(raw, hop, program, items)))
+
+    if joins:
+        refuse_ended(raw)
+        return work()
+    return in_transaction(raw, hop, work)
 
 
 def in_transaction(raw: sqlite3.Connection, hop: Hop, work: Callable[[], Result]) -> Result:
-    """BEGIN IMMEDIATE, so that nothing read can be stale when it is written; COMMIT, or ROLLBACK after any error."""
-    hop.patiently(raw.execute, "BEGIN IMMEDIATE").close()
-    try:
+    """Run `work` in a transaction of its own: all or nothing."""
+    begin(raw, hop, read_only=False)
+    with undone_after_error(raw, hop):
         result = work()
         hop.patiently(raw.execute, "COMMIT").close()
-    except BaseException:
-        hop.finish()
-        if raw.in_transaction:  # SQLite rolls back by itself after a full disk and the like
-            raw.execute("ROLLBACK").close()
-        raise
     return result
 
 

@@ -11,6 +11,7 @@ from sqlwright.engines.sqlite.compile import NO_TRANSACTION
 from sqlwright.engines.sqlite.hop import Hop
 from sqlwright.engines.sqlite.invalid import is_about_statement, refusal
 from sqlwright.engines.sqlite.run import in_transaction
+from sqlwright.engines.sqlite.transaction import refuse_ended
 from sqlwright.errors import StatementFailed
 from sqlwright.query import Query, Result
 from sqlwright.sql.dialect import SQLITE
@@ -28,8 +29,11 @@ class _Span(NamedTuple):
     end: int
 
 
-def run_script(raw: sqlite3.Connection, hop: Hop, query: Query) -> Result:
-    """Run all statements. Those at the start or the end that refuse a transaction run outside of it."""
+def run_script(raw: sqlite3.Connection, hop: Hop, query: Query, *, joins: bool) -> Result:
+    """Run all statements. Those at the start or the end that refuse a transaction run outside of it.
+
+    `joins`: all of them run in the transaction that is open.
+    """
     rendered = render(query.statement, lambda slot: f":{slot.name}")
     spans = list(_statements(rendered.text))
 
@@ -38,6 +42,9 @@ def run_script(raw: sqlite3.Connection, hop: Hop, query: Query) -> Result:
             _run_one(raw, hop, query, rendered, span)
         return Result()
 
+    if joins:
+        refuse_ended(raw)
+        return run(0, len(spans))
     if any(span.verb in _TRANSACTION_VERBS for span in spans):
         return _managing_itself(raw, hop, lambda: run(0, len(spans)))
     first, last = 0, len(spans)

@@ -130,7 +130,7 @@ class SQLiteConnector(Connector[Session]):
         return not connection.ended and not (connection.worn and self._path is not None)
 
     def is_clean(self, connection: Session) -> bool:
-        if connection.busy or connection.touched or connection.worn:
+        if connection.busy or connection.touched or connection.worn or connection.cursors:
             return False
         return not connection.raw.in_transaction
 
@@ -140,12 +140,15 @@ class SQLiteConnector(Connector[Session]):
 
         def reset() -> None:
             hop.finish()
+            while connection.cursors:
+                connection.cursors.pop().close()
             if connection.raw.in_transaction:
                 connection.raw.execute("ROLLBACK").close()
             set_pragmas(connection.raw, read_only=self._options.read_only)
 
         await connection.connection._execute(reset)  # type: ignore[no-untyped-call]
-        connection.busy = connection.touched = connection.worn = False
+        connection.busy = 0
+        connection.touched = connection.worn = False
 
     def terminate(self, connection: Session) -> None:
         if connection.ended:

@@ -1,4 +1,4 @@
-"""A statement as the words that SQLite's parser sees: comments cut, names unquoted, parameters as one word each."""
+"""A statement as the words that a database's parser sees: comments cut, names unquoted, parameters as one word each."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from sqlwright.query import Slot, Statement, Text
-from sqlwright.sql.dialect import SQLITE
+from sqlwright.sql.dialect import Dialect
 from sqlwright.sql.lexer import BLOCK_COMMENT, COMMENT, HINT, IDENTIFIER, OPERATOR, PARAMETER, WORD, TokenKind, lex
 
-_LONGER_OPERATORS = frozenset({"<=", ">=", "<>", "!=", "==", "||", "->", "->>", "<<", ">>"})
+_LONGER_OPERATORS = frozenset({"<=", ">=", "<=>", "<>", "!=", "==", "||", "&&", "->", "->>", "<<", ">>"})
 
 
 class Word(NamedTuple):
@@ -33,12 +33,12 @@ class Word(NamedTuple):
 NOTHING = Word(OPERATOR, "", 0, 0)
 
 
-def words_of(statement: Statement) -> list[Word]:
+def words_of(statement: Statement, dialect: Dialect) -> list[Word]:
     """Words of a statement, with their places in the file."""
     words: list[Word] = []
     for part in statement.parts:
         if isinstance(part, Text):
-            words += lexed(part.text, part.offset)
+            words += lexed(part.text, dialect, part.offset)
         else:
             words += _slot(part)
     return words
@@ -58,9 +58,9 @@ def _slot(slot: Slot) -> Iterator[Word]:
     yield Word(OPERATOR, ")", *place)
 
 
-def lexed(text: str, offset: int = 0) -> list[Word]:
+def lexed(text: str, dialect: Dialect, offset: int = 0) -> list[Word]:
     words: list[Word] = []
-    for token in lex(text, SQLITE).tokens:
+    for token in lex(text, dialect).tokens:
         if token.kind in (COMMENT, BLOCK_COMMENT, HINT):
             continue
         written = text[token.start : token.end]

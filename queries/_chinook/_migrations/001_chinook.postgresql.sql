@@ -1,4 +1,3 @@
--- :result :script
 -- The tables of the Chinook music shop.
 -- Names collate "C" so that they sort alike on every server, whatever its locale.
 -- New keys start after those of the CSV files.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlwright.engines.sqlite.catalogue import INTEGER, TEXT, TableColumn, declared_type
-from sqlwright.engines.sqlite.scope import Scope, agreed_type
-from sqlwright.engines.sqlite.words import at, closing, opening, outermost, split
+from sqlwright.engines.inference.catalogue import TEXT, TableColumn
+from sqlwright.engines.inference.scope import Scope, agreed_type, target_at
+from sqlwright.engines.inference.words import at, closing, opening, outermost, split
 from sqlwright.query import Kind, Query, SqlType
 from sqlwright.sql.lexer import PARAMETER
 
-_COMPARES = ("=", "==", "<>", "!=", "<", ">", "<=", ">=", "is")
-_PATTERNS = ("like", "glob", "regexp", "match", "escape")
-_ARITHMETIC = ("+", "-", "*", "/", "%", "||", "->", "->>", "&", "|", "<<", ">>", "~")
+COMPARES = ("=", "==", "<=>", "<>", "!=", "<", ">", "<=", ">=", "is")
+_PATTERNS = ("like", "glob", "regexp", "rlike", "match", "escape")
+_ARITHMETIC = ("+", "-", "*", "/", "%", "||", "->", "->>", "&", "|", "^", "<<", ">>", "~", "div", "mod", "xor", "&&")
 _FIRST_NOT_NULL = ("coalesce", "ifnull")
 
 
@@ -41,10 +41,12 @@ class _Finder:
         """The type that the operand `words[start:end]` must have where it stands."""
         before, after = at(self.words, start - 1), at(self.words, end)
         if before.says("limit", "offset") or (before.says(",") and at(self.words, start - 3).says("limit")):
-            return INTEGER
+            return self.scope.catalogue.integer
         if before.says("||", *_PATTERNS) or after.says("||", *_PATTERNS):
             return TEXT
         if after.says("not") and at(self.words, end + 1).says(*_PATTERNS):
+            return TEXT
+        if before.says("(") and at(self.words, start - 2).says("against"):
             return TEXT
         if before.says(*_ARITHMETIC) or after.says(*_ARITHMETIC):
             return None
@@ -66,20 +68,21 @@ class _Finder:
             place -= 2  # IS [NOT] DISTINCT FROM
         if at(self.words, place).says("not") and at(self.words, place - 1).says("is"):
             place -= 1
-        return self._column_before(place) if at(self.words, place).says(*_COMPARES) else None
+        return self._column_before(place) if at(self.words, place).says(*COMPARES) else None
 
     def _column_before(self, end: int) -> TableColumn | None:
         column, start = self.scope.column_before(end)
         before = at(self.words, start - 1)
-        if before.says("set") or (before.says(",") and column is None):
+        on_duplicate = before.says("update") and at(self.words, start - 2).says("key")
+        if before.says("set") or on_duplicate or (before.says(",") and column is None):
             # SET takes columns of the changed table only, whatever other tables have of that name.
-            return self.scope.of_target(at(self.words, start).text) if end == start + 1 else None
+            return self.scope.of_target(at(self.words, start).text) if end == start + 1 else column
         return None if before.says(*_ARITHMETIC) else column
 
     def _met_after(self, end: int) -> TableColumn | None:
         """`… = column`, `… BETWEEN column AND column`."""
         place = end + at(self.words, end).says("not")
-        if not at(self.words, place).says("between", *_COMPARES):
+        if not at(self.words, place).says("between", *COMPARES):
             return None
         if at(self.words, place).says("is"):
             place += at(self.words, place + 1).says("not")
@@ -96,7 +99,7 @@ class _Finder:
         last = closing(self.words, first)
         before = at(self.words, first - 1)
         if before.says("cast") and at(self.words, end).says("as"):
-            return declared_type(" ".join(word.text for word in self.words[end + 1 : last]))
+            return self.scope.catalogue.declared_type(" ".join(word.text for word in self.words[end + 1 : last]))
         items = split(self.words, first + 1, last)
         if (start, end) not in items:
             return None
@@ -107,7 +110,7 @@ class _Finder:
             columns = [self.scope.column(*item) for item in items]
             known = next((column.type for column in columns if column is not None), None)
             return known or self.type_of(first - 1, last + 1)
-        if before.says(*_COMPARES) and at(self.words, first - 2).says(")"):
+        if before.says(*COMPARES) and at(self.words, first - 2).says(")"):
             return self._row_value(items.index((start, end)), first - 2)
         if len(items) == 1 and (not before.is_name or before.says("and", "or", "not", "where", "on", "when", "then")):
             return self.type_of(first, last + 1)
@@ -124,28 +127,28 @@ class _Finder:
 
 def _insert_targets(scope: Scope) -> Iterator[tuple[int, TableColumn]]:
     words = scope.words
-    for index, word in enumerate(words):
-        if not word.says("into") or not at(words, index - 1).text:
-            continue
-        place = index + (3 if at(words, index + 2).says(".") else 1) + 1  # behind the table's name
-        if at(words, place).says("as"):
-            place += 2
-        columns: list[TableColumn | None] = list(scope.target_columns())
-        if at(words, place).says("("):
-            last = closing(words, place)
-            columns = [scope.of_target(at(words, first).text) for first, _ in split(words, place + 1, last)]
-            place = last + 1
-        for first, last in _value_lists(scope, place):
-            for column, (start, _) in zip(columns, split(words, first, last), strict=False):
-                if column is not None:
-                    yield start, column
+    target = target_at(words)
+    verb = next((word for word in words[:target] if word.says("insert", "replace", "update", "delete")), None)
+    if target < 0 or verb is None or not verb.says("insert", "replace"):
         return
+    place = target + (3 if at(words, target + 1).says(".") else 1)  # behind the table's name
+    if at(words, place).says("as"):
+        place += 2
+    columns: list[TableColumn | None] = list(scope.target_columns())
+    if at(words, place).says("("):
+        last = closing(words, place)
+        columns = [scope.of_target(at(words, first).text) for first, _ in split(words, place + 1, last)]
+        place = last + 1
+    for first, last in _value_lists(scope, place):
+        for column, (start, _) in zip(columns, split(words, first, last), strict=False):
+            if column is not None:
+                yield start, column
 
 
 def _value_lists(scope: Scope, place: int) -> Iterator[tuple[int, int]]:
     """The lists of values behind `INSERT INTO table (columns)`: each tuple of VALUES, or what a SELECT selects."""
     words = scope.words
-    if at(words, place).says("values"):
+    if at(words, place).says("values", "value"):
         while at(words, place + 1).says("("):
             last = closing(words, place + 1)
             yield place + 2, last

@@ -5,19 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlwright.engines.sqlite.catalogue import Catalogue, TableColumn
-from sqlwright.engines.sqlite.words import Word, at, closing, outermost, split
-from sqlwright.query import SqlType
+from sqlwright.engines.inference.catalogue import Catalogue, TableColumn
+from sqlwright.engines.inference.words import Word, at, closing, outermost, split
+from sqlwright.query import Kind, SqlType
 
 _ENDS_FROM = (
     "where", "group", "having", "order", "limit", "offset", "window", "union", "intersect", "except", "returning",
     "set", "select", "values", "on", "using", ")",
 )  # fmt: skip
+_INTEGERS = {
+    Kind.INT2: (-(2**15), 2**15 - 1),
+    Kind.INT4: (-(2**31), 2**31 - 1),
+    Kind.INT8: (-(2**63), 2**63 - 1),
+}
 _NO_ALIAS = (
-    "as", "cross", "default", "except", "from", "full", "group", "having", "indexed", "inner", "intersect", "into",
-    "join", "left", "limit", "natural", "not", "on", "order", "outer", "returning", "right", "select", "set", "union",
-    "using", "values", "where", "window",
+    "as", "cross", "default", "except", "for", "force", "from", "full", "group", "having", "ignore", "indexed", "inner",
+    "intersect", "into", "join", "left", "limit", "lock", "natural", "not", "on", "order", "outer", "partition",
+    "returning", "right", "select", "set", "straight_join", "union", "use", "using", "value", "values", "where",
+    "window",
 )  # fmt: skip
+_BEFORE_TARGET = (
+    "abort", "delayed", "fail", "from", "high_priority", "ignore", "into", "low_priority", "or", "quick", "replace",
+    "rollback",
+)  # fmt: skip
+"""What may stand between a changing statement's verb and its table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,7 @@ class Scope:
             for i, word in enumerate(words)
         )
         # A column of a CTE or of a subquery may have a table column's name and be something else.
-        self._renamed = set(_renamed(words)) if derived or has_subquery else set()
+        self._renamed = {words[index].text for index in naming(words)} if derived or has_subquery else set()
         self.target = _target(words)
 
     def column(self, start: int, end: int) -> TableColumn | None:
@@ -107,23 +118,30 @@ def _agreed(columns: Iterator[TableColumn | None]) -> TableColumn | None:
 
 
 def agreed_type(types: Sequence[SqlType]) -> SqlType | None:
-    """The one type of several uses; None when they are of different kinds."""
-    return types[0] if types and len({type.kind for type in types}) == 1 else None
+    """The one type of several uses; None when they are of different kinds. Of integers it is the widest."""
+    if not types:
+        return None
+    if all(type.kind in _INTEGERS for type in types):
+        return max(types, key=lambda type: (type.bounds or _INTEGERS[type.kind])[1])
+    return types[0] if len({type.kind for type in types}) == 1 else None
 
 
-def _target(words: Sequence[Word]) -> str:
-    """The table that the statement changes, or ''."""
+def target_at(words: Sequence[Word]) -> int:
+    """Where the table stands that the statement changes; -1 where it changes none."""
     main = 0
     if at(words, 0).says("with"):
         main = outermost(words, 0, len(words), "insert", "replace", "update", "delete", "select", "values")
-    verb = at(words, main)
-    if verb.says("update"):
-        start = main + 3 if at(words, main + 1).says("or") else main + 1
-    elif verb.says("insert", "replace", "delete"):
-        start = outermost(words, main, len(words), "into", "from") + 1
-    else:
-        return ""
-    found = reference(words, start)
+    if not at(words, main).says("insert", "replace", "update", "delete"):
+        return -1
+    place = main + 1
+    while at(words, place).says(*_BEFORE_TARGET):
+        place += 1
+    return place
+
+
+def _target(words: Sequence[Word]) -> str:
+    place = target_at(words)
+    found = reference(words, place) if place >= 0 else None
     return found.table if found is not None else ""
 
 
@@ -135,7 +153,7 @@ def reference(words: Sequence[Word], index: int) -> Reference | None:
     if at(words, last + 1).says("("):
         last_of_call = closing(words, last + 1)
         # A list of columns after INTO, else a function that gives a table, whose columns nobody lists.
-        if not at(words, index - 1).says("into"):
+        if index != target_at(words) and not at(words, index - 1).says("into"):
             table, last = "", last_of_call
     after = last + 1
     alias = table
@@ -148,11 +166,12 @@ def reference(words: Sequence[Word], index: int) -> Reference | None:
 
 def _references(words: Sequence[Word]) -> Iterator[Reference]:
     for index, word in enumerate(words):
-        if word.says("join", "into", "update"):
-            start = index + 3 if word.says("update") and at(words, index + 1).says("or") else index + 1
-            found = reference(words, start)
+        if word.says("join", "straight_join", "into"):
+            found = reference(words, index + 1)
             if found is not None:
                 yield found
+        elif word.says("insert", "replace", "update") and index < (target := target_at(words)):
+            yield from _from_list(words, target)  # MySQL changes several tables at once
         elif word.says("from") and not at(words, index - 1).says("distinct"):
             yield from _from_list(words, index + 1)
 
@@ -196,8 +215,8 @@ def _opening_of(words: Sequence[Word], closed: int) -> int:
     return 0
 
 
-def _renamed(words: Sequence[Word]) -> Iterator[str]:
-    """Names given to columns: `AS name`, `expression name`, and the list after a CTE's name."""
+def naming(words: Sequence[Word]) -> Iterator[int]:
+    """Where columns are given names: `AS name`, `expression name`, and the list after a CTE's name."""
     for index, word in enumerate(words):
         if not word.is_name:
             continue
@@ -205,7 +224,7 @@ def _renamed(words: Sequence[Word]) -> Iterator[str]:
         has_as = before.says("as") or (before.says("(", ",") and _in_cte_list(words, index))
         follows_item = (before.is_name or before.says(")")) and not before.says("select", "distinct", "all")
         if has_as or (follows_item and after.says(",", "from", ")")):
-            yield word.text
+            yield index
 
 
 def _in_cte_list(words: Sequence[Word], index: int) -> bool:

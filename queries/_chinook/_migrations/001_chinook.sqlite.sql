@@ -1,4 +1,3 @@
--- :result :script
 -- The tables of the Chinook music shop.
 CREATE TABLE artist (
     artist_id integer PRIMARY KEY,

@@ -1,0 +1,86 @@
+"""An operation on a table, decided, and how it runs: plans like any other, all in one transaction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from sqlwright.crud.faults import faults_of
+from sqlwright.crud.table import Kind, Table
+from sqlwright.errors import DatabaseError, NoRow, SerializationFailure, StatementFailed
+from sqlwright.execute import ATTEMPTS_AFTER_COLLISION, Spent, Where, execute
+from sqlwright.parameters.json_body import dump_json, parse_json_text
+from sqlwright.plan import Plan
+from sqlwright.query import Result
+from sqlwright.transaction import OpenTransaction
+
+_DEPTH_MAX = 1000
+
+
+def _believe() -> None:
+    """Nobody is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    table: Table
+    kind: Kind
+    plans: tuple[Plan, ...]
+    """They run in one transaction; the last one's result is the answer."""
+    sent: tuple[str, ...] = ()
+    """Columns that the caller gave values for."""
+    doubt: Callable[[], None] = field(default=_believe, compare=False, repr=False)
+    """Called when the database refuses the statement: the table may have changed."""
+
+
+async def perform(where: Where, operation: Operation, spent: Spent | None = None) -> tuple[Plan, Result]:
+    """Run an operation on a database or in an open transaction: the plan whose result is the answer, and the result.
+
+    Raises `NoRow` when the row with the key is absent (nothing was changed then), and every error of `execute`, a
+    `DatabaseError` with the columns concerned in its `faults`.
+    """
+    try:
+        result = await _run(where, operation.plans, spent)
+    except DatabaseError as error:
+        if isinstance(error, StatementFailed):
+            operation.doubt()
+        error.faults = faults_of(operation.table, operation.kind, operation.sent, error)
+        raise
+    if operation.kind == "delete" and not result.affected:
+        raise NoRow("no row matches")
+    return operation.plans[-1], result
+
+
+async def _run(where: Where, plans: Sequence[Plan], spent: Spent | None) -> Result:
+    if len(plans) == 1:
+        return await execute(where, plans[0], spent)
+    if isinstance(where, OpenTransaction):
+        return await _in_order(where, plans, spent)
+
+    async def whole() -> Result:
+        # Without a limit of its own: each plan has one.
+        async with where.transaction(timeout_seconds=math.inf) as transaction:
+            return await _in_order(transaction, plans, spent)
+
+    try:
+        return await whole()
+    except SerializationFailure:
+        return await where.retry_collided(whole, attempts=ATTEMPTS_AFTER_COLLISION)
+
+
+async def _in_order(transaction: OpenTransaction, plans: Sequence[Plan], spent: Spent | None) -> Result:
+    results = [await execute(transaction, plan, spent) for plan in plans]
+    result = results[-1]
+    result.waited_seconds = sum(one.waited_seconds for one in results)
+    result.database_seconds = sum(one.database_seconds for one in results)
+    return result
+
+
+def location(operation: Operation, body: bytes) -> str:
+    """The path segment of the row in `body`: its key, percent-encoded, in the key's order."""
+    row = parse_json_text(body.decode("utf-8"), _DEPTH_MAX)
+    assert isinstance(row, dict)
+    values = [row[name] for name in operation.table.primary_key]
+    return ",".join(quote(value if isinstance(value, str) else dump_json(value), safe="") for value in values)

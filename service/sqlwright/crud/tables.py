@@ -1,0 +1,197 @@
+"""The facade: an operation on a table, validated and planned. Nothing here runs it; `perform` does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from sqlwright.config import Settings
+from sqlwright.contract import Contract
+from sqlwright.crud.body import check_key, collect, read_columns
+from sqlwright.crud.filters import Asked, read_query_string, read_values
+from sqlwright.crud.keys import Key, read_key
+from sqlwright.crud.operation import Operation
+from sqlwright.crud.prepared import PreparedStatements
+from sqlwright.crud.schema import Schema
+from sqlwright.crud.statements import Shape, replaceable
+from sqlwright.crud.table import Kind, Table
+from sqlwright.database import Database
+from sqlwright.errors import InvalidParameters, MethodNotAllowed, ParameterFault, QueryInvalid
+from sqlwright.parameters import FAULTS_MAX, Call, Validator
+from sqlwright.plan import Plan, make_plan
+from sqlwright.query import Kind as QueryKind
+from sqlwright.query import Window
+
+_Build = Callable[[Table], Awaitable[Operation]]
+
+
+class Tables:
+    """The tables that the settings allow. Every operation raises `UnknownTable`, `InvalidParameters` with all faults of
+    the call, `MethodNotAllowed` for a view or a table without a key, and what a lease raises when the database has to
+    be asked and is away.
+    """
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._dialect = database.engine.dialect
+        self._statements = PreparedStatements(database, settings)
+        self._schema = Schema(database, settings.tables, self._statements.forget)
+
+    async def names(self) -> list[str]:
+        """Tables and views that are allowed and exist."""
+        return list(await self._schema.tables())
+
+    async def missing(self) -> list[str]:
+        """Names in the settings that no table has."""
+        return await self._schema.missing()
+
+    async def table(self, name: str) -> Table:
+        return await self._schema.table(name)
+
+    async def list_from_query_string(self, name: str, raw: bytes) -> Operation:
+        """`?column=v&column__op=v&sort=-a,b&limit=10&next=…`"""
+
+        async def build(table: Table) -> Operation:
+            asked = read_query_string(table, raw)
+            return await self._list(table, asked, lambda v: v.from_query_string(asked.rest), paged=True)
+
+        return await self._build(name, "list", build)
+
+    async def list(
+        self,
+        name: str,
+        filters: Mapping[str, object] | None = None,
+        *,
+        sort: Sequence[str] = (),
+        limit: int | None = None,
+        next: str | None = None,
+        paged: bool = True,
+    ) -> Operation:
+        """Filters are JSON values. `paged` False gives every row, or the first `limit`."""
+
+        async def build(table: Table) -> Operation:
+            asked = read_values(table, filters or {}, sort)
+            page = {name: value for name, value in (("limit", limit), ("next", next)) if value is not None}
+            return await self._list(table, asked, lambda v: v.from_json({**asked.values, **page}), paged=paged)
+
+        return await self._build(name, "list", build)
+
+    async def get(self, name: str, key: Key) -> Operation:
+        async def build(table: Table) -> Operation:
+            return self._operation(table, "get", (), await self._get(table, key))
+
+        return await self._build(name, "get", build)
+
+    async def create(self, name: str, values: object) -> Operation:
+        """A row with the values that were sent; the others are the database's."""
+
+        async def build(table: Table) -> Operation:
+            given, faults = read_columns(table, values)
+            sent = tuple(name for name in table.by_name if name in given)
+            prepared = await self._statements.get(table, "create", Shape(sent))
+            bound = collect(faults, lambda: prepared.body.from_json(given).values)
+            if faults:
+                raise InvalidParameters(faults[:FAULTS_MAX])
+            return self._operation(table, "create", sent, _plan(prepared.contract, bound))
+
+        return await self._build(name, "create", build)
+
+    async def update(self, name: str, key: Key, values: object) -> Operation:
+        """Only what was sent is changed; nothing sent gives the row as it is."""
+        return await self._build(name, "update", lambda table: self._change(table, "update", key, values))
+
+    async def replace(self, name: str, key: Key, values: object) -> Operation:
+        """What was not sent becomes what it would be in a new row."""
+        return await self._build(name, "replace", lambda table: self._change(table, "replace", key, values))
+
+    async def delete(self, name: str, key: Key) -> Operation:
+        async def build(table: Table) -> Operation:
+            prepared = await self._statements.get(table, "delete", Shape())
+            bound = read_key(table, key, prepared.key)
+            return self._operation(table, "delete", (), _plan(prepared.contract, bound))
+
+        return await self._build(name, "delete", build)
+
+    # --- how they are made ------------------------------------------------------------------------------------------
+
+    async def _build(self, name: str, kind: Kind, build: _Build) -> Operation:
+        """Build an operation; once more when the table turns out to have changed since it was reflected."""
+        table = await self._schema.table(name)
+        try:
+            return await _allowed(table, kind, build)
+        except (QueryInvalid, InvalidParameters) as error:
+            fresh = await self._schema.fresh(table) if _speaks_of_change(error) else None
+            if fresh is None:
+                raise
+        return await _allowed(fresh, kind, build)
+
+    async def _get(self, table: Table, key: Key) -> Plan:
+        prepared = await self._statements.get(table, "get", Shape())
+        return _plan(prepared.contract, read_key(table, key, prepared.key))
+
+    async def _list(self, table: Table, asked: Asked, read: Callable[[Validator], Call], *, paged: bool) -> Operation:
+        shape = Shape(filters=tuple(asked.filters), orders=tuple(asked.orders))
+        try:
+            prepared = await self._statements.get(table, "list", shape)
+        except QueryInvalid:
+            if shape == Shape() or await self._schema.fresh(table) is not None:
+                raise
+            # The table is as it was, so it is a type that the database cannot compare or sort.
+            raise InvalidParameters([*asked.faults, *_incomparable(table, asked)]) from None
+        faults = asked.faults
+        try:
+            call = read(prepared.body)
+        except InvalidParameters as error:
+            raise InvalidParameters([*faults, *error.faults][:FAULTS_MAX]) from None
+        if faults:
+            raise InvalidParameters(faults[:FAULTS_MAX])
+        plan = make_plan(prepared.contract, call, paged=paged or call.next is not None)
+        if plan.window is None and call.limit is not None:
+            plan = replace(plan, window=Window(call.limit))
+        return self._operation(table, "list", (), plan)
+
+    async def _change(self, table: Table, kind: Literal["update", "replace"], key: Key, values: object) -> Operation:
+        given, faults = read_columns(table, values, fixed=table.primary_key)
+        own = {name: given.pop(name) for name in table.primary_key if name in given}
+        sent = tuple(name for name in table.by_name if name in given)
+        writes = bool(sent) or (kind == "replace" and bool(replaceable(table)))
+        prepared = await self._statements.get(table, kind if writes else "get", Shape(sent))
+        place = collect(faults, lambda: read_key(table, key, prepared.key))
+        check_key(table, own, place, prepared.key_columns, faults)
+        bound = collect(faults, lambda: prepared.body.from_json(given).values)
+        if faults:
+            raise InvalidParameters(faults[:FAULTS_MAX])
+        plans = [_plan(prepared.contract, (*bound, *place))]
+        if writes and "update" not in self._dialect.returning:
+            plans.append(await self._get(table, key))
+        return self._operation(table, kind, sent, *plans)
+
+    def _operation(self, table: Table, kind: Kind, sent: Sequence[str], *plans: Plan) -> Operation:
+        def doubt() -> None:
+            self._schema.doubt()
+            self._statements.forget({table.name})
+
+        return Operation(table, kind, plans, tuple(sent), doubt)
+
+
+async def _allowed(table: Table, kind: Kind, build: _Build) -> Operation:
+    if kind not in table.operations:
+        why = "is a view" if table.is_view else "has no primary key"
+        raise MethodNotAllowed(f"{table.name} {why}: {kind} cannot be done with it", ())
+    return await build(table)
+
+
+def _speaks_of_change(error: QueryInvalid | InvalidParameters) -> bool:
+    return isinstance(error, QueryInvalid) or any(fault.code == "unknown" for fault in error.faults)
+
+
+def _incomparable(table: Table, asked: Asked) -> Sequence[ParameterFault]:
+    detail = "the database cannot compare the values of this column that way"
+    filters = [(one.parameter, one.column) for one in asked.filters]
+    names = filters + [("sort", order.column) for order in asked.orders]
+    odd = [parameter for parameter, name in names if table.by_name[name].type.kind is QueryKind.OTHER]
+    return [ParameterFault("query", name, "operator", detail) for name in odd or [name for name, _ in names]]
+
+
+def _plan(contract: Contract, values: Sequence[object]) -> Plan:
+    return make_plan(contract, Call(tuple(values)), paged=False)

@@ -1,0 +1,88 @@
+"""Rows → JSON in Python, for engines whose database does not write it: columns are looked at whole.
+
+Every engine writes the same value with the same text: floats with the shortest digits that give them back, in
+PostgreSQL's notation; moments as ISO 8601; JSON as it is stored, without line breaks; bytes as base64.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+
+Row = tuple[Any, ...]
+WriteColumn = Callable[[Sequence[Any]], Sequence[Any]]
+"""All values of a column → what orjson writes for them."""
+
+INFINITIES = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
+_FIXED_DIGITS = 15
+"""From 10 to this power on floats are written with an exponent, as PostgreSQL does."""
+_MOMENT = re.compile(
+    r"[0-9]{4,}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
+)
+_LINE_BREAKS = {ord("\n"): None, ord("\r"): None}
+
+
+class RowEncoder:
+    """Writes the rows of one query, a function a column."""
+
+    def __init__(self, names: Sequence[str], writers: Sequence[WriteColumn]) -> None:
+        self.names = tuple(names)
+        self.writers = tuple(writers)
+
+    def rows(self, rows: Sequence[Row]) -> bytes:
+        """JSON objects joined by commas."""
+        names = self.names
+        columns = [write(values) for write, values in zip(self.writers, zip(*rows))]  # noqa: B905 - here and below: of one length by construction
+        # Without the brackets: the caller joins pieces.
+        return orjson.dumps([dict(zip(names, row)) for row in zip(*columns)])[1:-1]  # noqa: B905
+
+    def value(self, row: Row) -> bytes:
+        """The first column alone."""
+        return orjson.dumps(self.writers[0](row[:1])[0])
+
+
+def float_text(value: float) -> str:
+    """A finite double as PostgreSQL writes it: the shortest digits that give it back."""
+    text = repr(value)
+    if text.endswith(".0"):
+        text = text[:-2]
+    if "e" in text or abs(value) < 10.0**_FIXED_DIGITS:
+        return text
+    sign, digits = ("-", text[1:]) if value < 0 else ("", text)
+    whole, _, fraction = digits.partition(".")
+    mantissa = (whole + fraction).rstrip("0")
+    rest = f".{mantissa[1:]}" if len(mantissa) > 1 else ""
+    return f"{sign}{mantissa[0]}{rest}e+{len(whole) - 1:02d}"
+
+
+def number(text: str) -> orjson.Fragment:
+    """A number that JSON reads, digit for digit."""
+    return orjson.Fragment(text)
+
+
+def base64_text(value: bytes) -> str:
+    return binascii.b2a_base64(value, newline=False).decode("ascii")
+
+
+def moment(text: str, *, in_utc: bool) -> str | None:
+    """`2026-01-31 12:00:00` → `2026-01-31T12:00:00`; None for what is no moment.
+
+    `in_utc`: without an offset, as databases store it, it gets `+00:00`.
+    """
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        return None
+    return text.replace(" ", "T", 1) + ("+00:00" if in_utc and not match.group(1) else "")
+
+
+def json_text(text: str) -> Any:
+    """Text that is JSON goes in as it is, digit for digit. A line break in valid JSON is only white space."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return orjson.Fragment(text.translate(_LINE_BREAKS))

@@ -1,0 +1,84 @@
+"""One call on a session: its statement with its values, and its answer as a `Result`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlwright.engines.mysql import transaction
+from sqlwright.engines.mysql.compile import MySQLProgram, expand
+from sqlwright.engines.mysql.session import Fetched, Session
+from sqlwright.errors import MoreThanOneRow, ReadQueryWrote
+from sqlwright.query import Access, Cardinality, Result, Values, Window
+
+CHUNK_STATEMENTS = 256
+CHUNK_BYTES = 1024 * 1024
+"""How much of a bulk call is on its way before its answers are read."""
+_ONE_ROW = frozenset({Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.RETURNING})
+_ONE_VALUE = frozenset({Cardinality.VALUE, Cardinality.INSERT})
+_READING = frozenset({"select", "values", "show", "explain", "describe", "desc"})
+NEEDS_TRANSACTION = _ONE_ROW | _ONE_VALUE
+"""A write whose rows may be more than its query says must be undone then."""
+
+
+async def read(
+    session: Session, program: MySQLProgram, values: Values, window: Window | None, timeout_seconds: float
+) -> Result:
+    """Run a query that reads, where it cannot write: a read-only session or transaction."""
+    await session.limit_time(timeout_seconds)
+    return as_result(program, await session.fetch(*expand(program, values, window)), window)
+
+
+async def read_in_writing(
+    session: Session, program: MySQLProgram, values: Values, window: Window | None, timeout_seconds: float
+) -> Result:
+    """The same in a transaction that may write. Raises `ReadQueryWrote` once it has."""
+    before = await transaction.rows_written(session)
+    result = await read(session, program, values, window, timeout_seconds)
+    if await transaction.rows_written(session) != before:
+        raise ReadQueryWrote("a query that only reads tried to write")
+    return result
+
+
+async def write(session: Session, program: MySQLProgram, values: Values, timeout_seconds: float) -> Result:
+    """Run one statement, which is a transaction by itself where none is open."""
+    await session.limit_time(timeout_seconds)
+    return as_result(program, await session.fetch(*expand(program, values, None)), None)
+
+
+async def write_many(
+    session: Session, program: MySQLProgram, items: Sequence[Values], timeout_seconds: float
+) -> Result:
+    """Run a query once per item, in a transaction. What follows an item that failed may have run: undo it all."""
+    await session.limit_time(timeout_seconds)
+    affected = 0
+    chunk: list[bytes] = []
+    size = 0
+    for item in items:
+        data = session.encoded(*expand(program, item, None))
+        if chunk and (len(chunk) >= CHUNK_STATEMENTS or size + len(data) > CHUNK_BYTES):
+            affected += sum(answer.rowcount for answer in await session.fetch_many(chunk))
+            chunk, size = [], 0
+        chunk.append(data)
+        size += len(data)
+    return Result(affected=affected + sum(answer.rowcount for answer in await session.fetch_many(chunk)))
+
+
+def as_result(program: MySQLProgram, fetched: Fetched, window: Window | None) -> Result:
+    query = program.query
+    cardinality = query.cardinality
+    if cardinality is Cardinality.INSERT and not fetched.fields:
+        return Result(json=b"%d" % fetched.lastrowid, count=1) if fetched.lastrowid else Result()
+    if not fetched.fields or cardinality is Cardinality.EXEC:
+        return Result(affected=0 if query.statement.verb in _READING else fetched.rowcount)
+    encoder = program.encoder.for_fields(fetched.fields)
+    rows = fetched.rows
+    one = cardinality in _ONE_ROW or (cardinality in _ONE_VALUE and query.access is Access.WRITE)
+    if one and len(rows) > 1:
+        raise MoreThanOneRow("the statement gave more than one row")
+    if cardinality in _ONE_VALUE:
+        return Result(json=encoder.value(rows[0]), count=1) if rows else Result()
+    if window is None:
+        return Result(json=encoder.rows(rows), count=len(rows))
+    skip = 0 if program.windowed else window.offset
+    page = rows[skip : skip + window.rows]
+    return Result(json=encoder.rows(page), count=len(page), more=len(rows) > skip + len(page))

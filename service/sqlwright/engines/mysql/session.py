@@ -1,0 +1,298 @@
+"""A MariaDB or MySQL connection that outlives its callers, and what it gives.
+
+`Session.fetch(sql, args)` answers with a `Fetched`. Its `rows` hold the server's own text, nothing is converted:
+
+- NULL is None;
+- `bytes` where the column is binary (charset 63): BLOB, BINARY, VARBINARY, BIT, GEOMETRY;
+- `str` everywhere else: text, JSON, ENUM and SET as they are; integers, decimals, floats, dates, times and years in the
+  server's notation (`-7`, `12.50`, `1e30`, `2026-01-31 12:00:00.000001`, `-838:59:59`, `2026`).
+
+`Fetched.fields` has one of pymysql's `FieldDescriptorPacket`s a column: `name`, `type_code`, `flags`, `charsetnr`,
+`length`, `scale`, `db`, `org_table`, `org_name`. It is empty for a statement that gives no rows.
+`args` None sends the text as it is; otherwise its `%s` are filled in order and `%%` is a per cent sign.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeVar
+
+import aiomysql
+import pymysql
+from aiomysql.connection import MySQLResult
+from pymysql.connections import TEXT_TYPES
+from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
+from pymysql.converters import escape_string
+from pymysql.protocol import EOFPacketWrapper, FieldDescriptorPacket
+
+from sqlwright.errors import ProgramLimitExceeded
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+COM_RESET_CONNECTION = 0x1F
+_BINARY_CHARSET = 63
+_PACKET_MAX = 16 * 1024 * 1024
+"""What a server takes in one packet where it does not say (`max_allowed_packet`)."""
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What one statement gave."""
+
+    rows: list[Row]
+    fields: Sequence[FieldDescriptorPacket] = ()
+    rowcount: int = 0
+    """Rows found by an UPDATE, changed by an INSERT or DELETE; the number of `rows` where there are any."""
+    lastrowid: int = 0
+    """The AUTO_INCREMENT value that was made (of the first row); 0 without one."""
+    warnings: int = 0
+
+
+class RawResult(MySQLResult):  # type: ignore[misc]
+    """Reads what the server sends without converting it, and keeps its word on the transaction."""
+
+    fields: list[FieldDescriptorPacket]
+
+    async def _get_descriptions(self) -> None:
+        self.fields = []
+        self.converters = []
+        for _ in range(self.field_count):
+            field = await self.connection._read_packet(FieldDescriptorPacket)
+            self.fields.append(field)
+            is_bytes = field.type_code in TEXT_TYPES and field.charsetnr == _BINARY_CHARSET
+            self.converters.append((None if is_bytes else "utf-8", None))
+        ending = await self.connection._read_packet()
+        assert ending.is_eof_packet(), "the server ends its descriptions"
+
+    def _check_packet_is_eof(self, packet: Any) -> bool:
+        if not packet.is_eof_packet():
+            return False
+        ending = EOFPacketWrapper(packet)
+        self.warning_count, self.has_next = ending.warning_count, ending.has_next
+        self.server_status = ending.server_status
+        return True
+
+
+class Session(aiomysql.Connection):  # type: ignore[misc]
+    """A connection whose statements go on when their caller leaves: the pool's task stops them and reads their end.
+
+    aiomysql closes a connection that is cancelled while it reads, and the statement would go on unseen.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.client_flag &= ~CLIENT.MULTI_STATEMENTS  # aiomysql sets it, whoever asks
+        self.packet_max = _PACKET_MAX
+        self.settings = ""
+        """The SET statement that makes it a session of ours, again after each reset."""
+        self.time_setting = ""
+        """The server's setting that limits a statement's time; empty where it has none."""
+        self.timeout_seconds: float | None = None
+        """The server's own limit for the statements of this session at present; None where it has none."""
+        self.used = False
+        """A statement ran since the last reset."""
+        self.running: asyncio.Task[Any] | None = None
+        self.cursor_is_open = False
+        """Rows of a stream may still be on their way."""
+
+    @property
+    def is_busy(self) -> bool:
+        return self.cursor_is_open or (self.running is not None and not self.running.done())
+
+    async def attend(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work` on this connection. Who is cancelled here leaves it running, as `running`."""
+        if self.running is not None and not self.running.done():
+            work.close()
+            raise RuntimeError("a statement still runs on this connection")
+        self.used = True
+        task = asyncio.get_running_loop().create_task(work)
+        self.running = task
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if task.cancelled() and not (me and me.cancelling()):
+                raise pymysql.err.OperationalError(CR.CR_SERVER_LOST, "the connection was ended") from None
+            task.add_done_callback(_see)
+            raise
+        finally:
+            if task.done():
+                self.running = None
+
+    async def fetch(self, sql: str, args: Sequence[Any] | None = None) -> Fetched:
+        """Run one statement and read all of its answer. Raises the driver's errors."""
+        return await self.attend(self._fetch(self.encoded(sql, args)))
+
+    def encoded(self, sql: str, args: Sequence[Any] | None = None) -> bytes:
+        """The bytes of a statement with its values in place. Raises UnicodeEncodeError, `ProgramLimitExceeded`."""
+        text = sql if args is None else sql % tuple(map(self.escape, args))
+        data = text.encode("utf-8")
+        if len(data) >= self.packet_max:
+            # The server would close the connection.
+            raise ProgramLimitExceeded("the statement with its values is too large for the database")
+        return data
+
+    async def _fetch(self, data: bytes) -> Fetched:
+        await self._execute_command(COMMAND.COM_QUERY, data)
+        return await self.answer()
+
+    async def fetch_many(self, statements: Sequence[bytes]) -> list[Fetched]:
+        """Send all statements at once and read their answers: one round trip. Raises the first error, after all ran."""
+        return await self.attend(self._fetch_many(statements))
+
+    async def _fetch_many(self, statements: Sequence[bytes]) -> list[Fetched]:
+        for data in statements:
+            await self._execute_command(COMMAND.COM_QUERY, data)
+        answers: list[Fetched] = []
+        failed: pymysql.err.MySQLError | None = None
+        for _ in statements:
+            self._next_seq_id = 1
+            try:
+                answers.append(await self.answer())
+            except pymysql.err.MySQLError as error:
+                if not self.is_open:
+                    raise
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return answers
+
+    async def answer(self) -> Fetched:
+        """Read the whole answer of a statement that was sent: of a CALL the first rows and the last count."""
+        fetched: Fetched | None = None
+        while True:
+            result = RawResult(self)
+            await result.read()
+            self.server_status = result.server_status
+            if result.rows is None:
+                if fetched is None:
+                    fetched = Fetched([], (), result.affected_rows, result.insert_id, result.warning_count)
+                elif not fetched.fields:
+                    fetched.rowcount = result.affected_rows
+            elif fetched is None or not fetched.fields:
+                fetched = Fetched(list(result.rows), result.fields, len(result.rows), 0, result.warning_count)
+            if not result.has_next:
+                return fetched or Fetched([])
+
+    async def open_cursor(self, sql: str, args: Sequence[Any] | None) -> Cursor:
+        """Send a statement whose rows are read piece by piece. Close it before anything else is sent."""
+        return await self.attend(self._open_cursor(self.encoded(sql, args)))
+
+    async def _open_cursor(self, data: bytes) -> Cursor:
+        result = RawResult(self)
+        await self._execute_command(COMMAND.COM_QUERY, data)
+        self.cursor_is_open = True
+        try:
+            await result.init_unbuffered_query()
+        except BaseException:
+            self.cursor_is_open = False
+            raise
+        self._result: RawResult | None = result
+        self.cursor_is_open = result.unbuffered_active
+        return Cursor(self, result)
+
+    async def drain(self) -> None:
+        """Read what is left of a cursor's rows. Raises nothing of what stopped them."""
+        result = self._result
+        try:
+            while result is not None and result.unbuffered_active:
+                await result._read_rowdata_packet_unbuffered()
+        except pymysql.err.MySQLError:
+            if not self.is_open:
+                raise
+        self.cursor_is_open = False
+        self._result = None
+
+    async def query(self, sql: Any, unbuffered: bool = False) -> Any:
+        """aiomysql's own way, which SQLAlchemy expressions take: rows are converted."""
+        return await self.attend(super().query(sql, unbuffered))
+
+    async def reset(self) -> None:
+        """Bring the session back to the server's defaults: it rolls back, drops temporary tables, frees user locks."""
+        await self._execute_command(COM_RESET_CONNECTION, b"")
+        await self._read_ok_packet()
+        self.used = False
+
+    @property
+    def is_mariadb(self) -> bool:
+        return "mariadb" in self.server_version.lower()
+
+    def time_limit(self, seconds: float | None) -> str:
+        """What to SET so that the server stops a statement after that time; None for no limit."""
+        if self.time_setting.endswith("_execution_time"):
+            return f"{self.time_setting} = {0 if seconds is None else max(1, round(seconds * 1000))}"
+        return f"{self.time_setting} = {0 if seconds is None else max(0.000001, seconds):.6f}"
+
+    async def limit_time(self, seconds: float | None) -> None:
+        """Set the server's own limit for this use of the session; the reset brings back the session's."""
+        if self.time_setting and seconds != self.timeout_seconds:
+            await self.fetch(f"SET {self.time_limit(seconds)}")
+            self.timeout_seconds = seconds
+
+    @property
+    def is_open(self) -> bool:
+        reader, writer = self._reader, self._writer
+        if reader is None or writer is None or writer.is_closing():
+            return False
+        return not reader.eof_received and reader.exception() is None
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self.get_transaction_status())
+
+    def escape(self, obj: Any) -> str:
+        """A value as SQL text. Texts are safe because the session speaks UTF-8, where no byte hides a quote."""
+        if obj is None:
+            return "NULL"
+        if isinstance(obj, bool):
+            return "1" if obj else "0"
+        if isinstance(obj, str):
+            if self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+                return "'" + obj.replace("'", "''") + "'"
+            return f"'{escape_string(obj)}'"
+        if isinstance(obj, int):
+            return str(obj)
+        if isinstance(obj, Decimal):
+            return format(obj, "f")  # with an exponent it would be a double
+        if isinstance(obj, bytes | bytearray | memoryview):
+            return "_binary X'" + bytes(obj).hex() + "'"
+        return str(super().escape(obj))
+
+
+class Cursor:
+    """The rows of one statement, as they come."""
+
+    def __init__(self, session: Session, result: RawResult) -> None:
+        self._session = session
+        self._result = result
+        self.fields: Sequence[FieldDescriptorPacket] = result.fields if result.unbuffered_active else ()
+
+    async def fetch(self, rows_max: int) -> list[Row]:
+        """The next rows; fewer than asked for only at the end."""
+        return await self._session.attend(self._fetch(rows_max))
+
+    async def _fetch(self, rows_max: int) -> list[Row]:
+        rows: list[Row] = []
+        session, result = self._session, self._result
+        try:
+            while len(rows) < rows_max and result.unbuffered_active:
+                row = await result._read_rowdata_packet_unbuffered()
+                if row is not None:
+                    rows.append(row)
+        except BaseException:
+            session.cursor_is_open = False  # an error is the last packet
+            raise
+        if not result.unbuffered_active:
+            session.cursor_is_open = False
+            session._result = None
+            session.server_status = result.server_status
+        return rows
+
+
+def _see(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()  # nobody waits for it any more

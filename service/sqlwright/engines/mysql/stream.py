@@ -1,0 +1,31 @@
+"""The rows of a long result, in pieces, as the server sends them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from sqlwright.engines.mysql.backend import MySQLLease
+from sqlwright.engines.mysql.compile import MySQLProgram, expand
+from sqlwright.engines.mysql.guard import guarded
+from sqlwright.errors import StatementFailed
+from sqlwright.query import Access, Result, Values
+
+
+async def stream(
+    lease: MySQLLease, program: MySQLProgram, values: Values, *, chunk_rows: int, timeout_seconds: float | None
+) -> AsyncGenerator[Result, None]:
+    """Who leaves early leaves rows on the way: the pool stops the statement and reads them away."""
+    session = lease.session
+    # The server's clock runs while a reader thinks: each fetch is timed here.
+    await guarded(lease, Access.READ, timeout_seconds, session.limit_time(None))
+    work = session.open_cursor(*expand(program, values, None))
+    cursor = await guarded(lease, Access.READ, timeout_seconds, work)
+    if not cursor.fields:
+        raise StatementFailed("the statement gives no rows")
+    encoder = program.encoder.for_fields(cursor.fields)
+    while True:
+        rows = await guarded(lease, Access.READ, timeout_seconds, cursor.fetch(chunk_rows))
+        if rows:
+            yield Result(json=encoder.rows(rows), count=len(rows), more=len(rows) == chunk_rows)
+        if len(rows) < chunk_rows:
+            return

@@ -1,0 +1,117 @@
+"""Tables read with SQLAlchemy Core over a lease of ours: what every engine's `reflect` shares.
+
+SQLAlchemy tells names, keys and constraints. What it does not tell exactly, or spells differently for each database,
+an engine asks its catalogue for and leaves in `info`: `TableFacts` of a table and `ColumnFacts` of a column.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from sqlwright.query import SqlType
+
+_KEY = "sqlwright"
+_OURS = "sqlwright_"
+"""Begins the names of our own bookkeeping tables, which `*` does not mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnFacts:
+    """`default` is SQL text. `is_filled`: the database has a value for who gives none; `read_only`: it alone has one.
+
+    `values` are those of an enumeration; `length_max` is enforced by the database, in characters (bytes of bytes).
+    """
+
+    type: SqlType | None
+    nullable: bool
+    default: str | None = None
+    is_filled: bool = False
+    read_only: bool = False
+    values: tuple[str, ...] = ()
+    length_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    is_view: bool = False
+    may_fill: bool = False
+    """A trigger runs before rows are inserted and may give values to columns that must have one."""
+    checks: tuple[tuple[str, str | None, tuple[str, ...]], ...] = ()
+    """Rules by name: their text, or None and the columns that they are about."""
+
+
+def set_facts(item: sqlalchemy.Table | sqlalchemy.Column[Any], facts: TableFacts | ColumnFacts) -> None:
+    item.info[_KEY] = facts
+
+
+def table_facts(table: sqlalchemy.Table) -> TableFacts:
+    facts: TableFacts = table.info[_KEY]
+    return facts
+
+
+def column_facts(column: sqlalchemy.Column[Any]) -> ColumnFacts:
+    facts: ColumnFacts = column.info[_KEY]
+    return facts
+
+
+def is_wanted(name: str, names: Collection[str] | None) -> bool:
+    return name in names if names is not None else not name.lower().startswith(_OURS)
+
+
+def read_tables(connection: sqlalchemy.Connection, names: Collection[str] | None) -> sqlalchemy.MetaData:
+    """Tables and views of the default schema. Tables that they refer to are not followed."""
+    metadata = sqlalchemy.MetaData()
+    with warnings.catch_warnings():
+        # Types and indexes that SQLAlchemy does not know: the catalogue tells us their names.
+        warnings.simplefilter("ignore", sqlalchemy.exc.SAWarning)
+        metadata.reflect(connection, views=True, resolve_fks=False, only=lambda name, _: is_wanted(name, names))
+    return metadata
+
+
+async def read_tables_over(driver: str, connection: Any, names: Collection[str] | None) -> sqlalchemy.MetaData:
+    """The same over an asynchronous driver. `connection` is the driver's, `Borrowed`. Raises the driver's errors."""
+
+    async def lend(*_: Any, **__: Any) -> Any:
+        return connection
+
+    engine = create_async_engine(f"{driver}://", async_creator=lend, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as opened:
+            return await opened.run_sync(read_tables, names)
+    except DBAPIError as error:
+        raise native_error(error) from error
+
+
+def native_error(error: DBAPIError) -> BaseException:
+    """The driver's own exception inside SQLAlchemy's."""
+    cause: BaseException = error.orig or error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return cause
+
+
+class Borrowed:
+    """A driver's connection, lent to SQLAlchemy: it can run statements, and leaves session and transaction alone.
+
+    A lease may stand in a transaction of ours, which a well-meant ROLLBACK of a pool would end.
+    """
+
+    def __init__(self, connection: Any, *, ignored: Collection[str]) -> None:
+        self._connection = connection
+        for name in ignored:
+            setattr(self, name, _nothing_awaited)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+async def _nothing_awaited(*_: Any, **__: Any) -> None:
+    """In place of an asynchronous method."""

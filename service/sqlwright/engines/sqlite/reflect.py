@@ -1,0 +1,87 @@
+"""The tables of a SQLite database, read in one hop on the lease's own connection: one in memory has no other."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from contextlib import closing
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import StaticPool
+
+from sqlwright.engines.reflection import ColumnFacts, TableFacts, native_error, read_tables, set_facts
+from sqlwright.engines.sqlite.catalogue import Catalogue
+from sqlwright.engines.sqlite.hop import Hop
+
+_GENERATED = (2, 3)
+"""What `hidden` says of a virtual and a stored generated column."""
+
+
+def reflect(raw: sqlite3.Connection, hop: Hop, names: Collection[str] | None) -> sqlalchemy.MetaData:
+    # Only a statement that runs notices that another session has changed the schema.
+    hop.patiently(raw.execute, "SELECT 1 FROM sqlite_master").close()
+    engine = sqlalchemy.create_engine("sqlite://", creator=lambda: _Lent(raw), poolclass=StaticPool)
+    try:
+        with engine.connect() as connection:
+            metadata = read_tables(connection, names)
+    except DBAPIError as error:
+        raise native_error(error) from error
+    kinds = _kinds(raw)
+    catalogue = Catalogue(raw)
+    for table in list(metadata.tables.values()):
+        hop.check()
+        kind = kinds.get(table.name, "table")
+        if kind == "shadow":  # where a virtual table keeps its data
+            metadata.remove(table)
+            continue
+        set_facts(table, TableFacts(is_view=kind == "view"))
+        _describe(raw, catalogue, table)
+    return metadata
+
+
+class _Lent:
+    """The connection without what would touch its transaction or leave something behind in its session."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def _nothing(self, *_: Any, **__: Any) -> None: ...
+
+    commit = rollback = close = create_function = _nothing
+
+
+def _kinds(raw: sqlite3.Connection) -> dict[str, str]:
+    with closing(raw.execute("SELECT name, type FROM pragma_table_list WHERE schema = 'main'")) as cursor:
+        return dict(cursor.fetchall())
+
+
+def _describe(raw: sqlite3.Connection, catalogue: Catalogue, table: sqlalchemy.Table) -> None:
+    known = catalogue.table(table.name)
+    with closing(raw.execute("SELECT name, dflt_value, hidden FROM pragma_table_xinfo(?)", (table.name,))) as cursor:
+        facts = {name: (default, hidden) for name, default, hidden in cursor}
+    for column in table.columns:
+        default, hidden = facts[column.name]
+        told = known[column.name.lower()]
+        set_facts(
+            column,
+            ColumnFacts(
+                type=told.type,
+                # SQLite alone lets a key be NULL; such a row could not be asked for.
+                nullable=not (told.not_null or column.primary_key),
+                default=None if default is None or default.lower() == "null" else _literal(default),
+                is_filled=default is not None or told.is_row_id,
+                read_only=hidden in _GENERATED,
+            ),
+        )
+
+
+def _literal(default: str) -> str:
+    """As it can stand in an expression: a name in quotes is taken for a string in DEFAULT only."""
+    if default[:1] != '"' or default[-1:] != '"':
+        return default
+    return "'" + default[1:-1].replace('""', '"').replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""Finding out what is slow, and why: what calls took (`statistics`), and how the database runs them (`plans`)."""

@@ -1,0 +1,124 @@
+"""A private MariaDB server for the tests: Debian's `mariadbd` with a data directory of its own."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pymysql
+from pymysql.constants import CLIENT
+
+START_SECONDS = 60
+
+
+def missing() -> str:
+    """Why no server can be started here; empty when one can."""
+    absent = [name for name in ("mariadbd", "mariadb-install-db") if _which(name) is None]
+    return f"{' and '.join(absent)} not found: install mariadb-server, or set TEST_MYSQL_URL" if absent else ""
+
+
+def _which(name: str) -> str | None:
+    # Debian puts the server where only root looks.
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/libexec")
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[str]:
+    """URL of a server that lives as long as the context, with rights to do anything on it."""
+    user = [f"--user={getpass.getuser()}"]  # as root it must be said that root is meant
+    data, temporary = folder / "data", folder / "tmp"
+    temporary.mkdir()
+    command = [_which("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db", *user]
+    command.append("--auth-root-authentication-method=normal")
+    subprocess.run([str(word) for word in command], check=True, capture_output=True)
+    port = _free_port()
+    options = [
+        "--no-defaults",
+        *user,
+        f"--datadir={data}",
+        f"--tmpdir={temporary}",  # a server that starts empties it
+        f"--socket={folder / 'mariadb.sock'}",
+        f"--pid-file={folder / 'pid'}",
+        "--bind-address=127.0.0.1",
+        f"--port={port}",
+        "--character-set-server=utf8mb4",
+        "--skip-log-bin",
+        "--performance-schema=OFF",
+        "--innodb-buffer-pool-size=32M",
+        "--innodb-flush-log-at-trx-commit=2",
+        "--max-connections=200",
+    ]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([str(_which("mariadbd")), *options], stdout=log, stderr=log)
+    url = f"mysql://root:@127.0.0.1:{port}/mysql"
+    try:
+        _wait_until_it_answers(url, server, folder / "log")
+        yield url
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    give_up_at = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            connect(url).close()
+        except pymysql.err.OperationalError:
+            if server.poll() is not None or time.monotonic() >= give_up_at:
+                raise RuntimeError(f"mariadbd did not start:\n{log.read_text(errors='replace')[-4000:]}") from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def connect(url: str, **options: Any) -> Any:
+    """A plain connection of the driver below ours, to look at a database from outside; it takes several statements."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    return pymysql.connect(
+        host=parts.hostname or "localhost",
+        port=parts.port or 3306,
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        database=unquote(parts.path.strip("/")) or None,
+        unix_socket=query.get("unix_socket"),
+        charset="utf8mb4",
+        autocommit=True,
+        client_flag=CLIENT.MULTI_STATEMENTS,
+        **options,
+    )
+
+
+def execute(url: str, script: str) -> list[tuple[Any, ...]]:
+    """Run statements; the rows of the last one that gives some."""
+    rows: list[tuple[Any, ...]] = []
+    with closing(connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(script)
+        while True:
+            rows = list(cursor.fetchall()) or rows
+            if not cursor.nextset():
+                return rows
+
+
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
