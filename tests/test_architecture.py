@@ -37,7 +37,9 @@ FLOORS = (
 )
 WEB = {"fastapi", "starlette", "granian", "uvicorn"}
 DATABASE_LIBRARIES = {"databases", "sqlalchemy", "asyncpg", "aiosqlite", "sqlite3", "aiomysql"}
-SYNCHRONOUS = ("sql/", "parameters/", "plan.py", "body.py", "query.py", "errors.py")
+SYNCHRONOUS = (
+    "sql/", "parameters/", "plan.py", "body.py", "query.py", "errors.py", "steps/draft.py", "steps/references.py",
+)  # fmt: skip
 DIALECT_NAMES = {"sqlite", "postgresql", "mysql"}
 
 

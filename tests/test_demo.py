@@ -1,4 +1,4 @@
-"""The demo on both engines: what is loaded, that every query of it runs, and that the engines agree."""
+"""The demo on every engine: what is loaded, that every query of it runs, and that the engines agree."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+import mariadb_server
+from servers import with_database
 from sqlwright.config import Settings
+from sqlwright.database import Database
 from sqlwright.demo import CHINOOK, TABLES, copy_demo, demo_queries, prepare_demo
 from sqlwright.errors import CheckViolation, ForeignKeyViolation, QueryInvalid, SettingsError, UniqueViolation
+from sqlwright.migrations import migrate, resolve
 from sqlwright.query import Access
 from sqlwright.registry import load_registry
 from sqlwright.sql.dialect import DIALECTS
 
-ENGINES = ("sqlite", "postgresql")
+ENGINES = ("sqlite", "postgresql", "mysql")
 CASES: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parent / "cases" / "demo.json").read_text(encoding="utf-8"), parse_float=Decimal
 )
@@ -56,18 +60,33 @@ def create_database(server: str, name: str, template: str = "template1") -> str:
     return urlunsplit(urlsplit(server)._replace(path="/" + name))
 
 
+async def create_tables(url: str) -> None:
+    settings = Settings(database_url=url)
+    database = Database(settings)
+    await database.open()
+    try:
+        await migrate(database, settings, demo_queries() / CHINOOK / "_migrations")
+    finally:
+        await database.close()
+
+
 @pytest.fixture(scope="module")
-def shops(tmp_path_factory: pytest.TempPathFactory, postgresql_server: str) -> Iterator[dict[str, str]]:
+def shops(
+    tmp_path_factory: pytest.TempPathFactory, postgresql_server: str, mysql_server: str
+) -> Iterator[dict[str, str]]:
     """URL of a filled demo per engine, for reading only."""
     name = f"demo_{os.getpid()}"
     urls = {
         "sqlite": f"sqlite:///{tmp_path_factory.mktemp('demo') / 'chinook.db'}",
         "postgresql": create_database(postgresql_server, name),
+        "mysql": with_database(mysql_server, name),
     }
+    mariadb_server.execute(mysql_server, f"CREATE DATABASE {name}")
     for url in urls.values():
         asyncio.run(prepare_demo(Settings(database_url=url)))
     yield urls
     asyncio.run(execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)"))
+    mariadb_server.execute(mysql_server, f"DROP DATABASE {name}")
 
 
 @pytest.fixture(params=ENGINES)
@@ -79,9 +98,17 @@ def shop(request: pytest.FixtureRequest, shops: dict[str, str], tmp_path: Path) 
             source.execute("VACUUM INTO ?", [str(tmp_path / "copy.db")])
         yield f"sqlite:///{tmp_path / 'copy.db'}"
         return
-    server = request.getfixturevalue("postgresql_server")
+    server = request.getfixturevalue(f"{request.param}_server")
     template = urlsplit(url).path[1:]
     name = f"{template}_copy_{next(_numbers)}"
+    if request.param == "mysql":
+        mariadb_server.execute(server, f"CREATE DATABASE {name}")
+        asyncio.run(create_tables(with_database(server, name)))
+        for table in TABLES:
+            mariadb_server.execute(server, f"INSERT INTO {name}.{table} SELECT * FROM {template}.{table}")
+        yield with_database(server, name)
+        mariadb_server.execute(server, f"DROP DATABASE {name}")
+        return
     yield create_database(server, name, template)
     asyncio.run(execute(server, f"DROP DATABASE {name} WITH (FORCE)"))
 
@@ -158,6 +185,16 @@ async def test_a_load_that_was_cut_off_is_completed(database_url: str, last_tabl
     assert await rows_in_tables(open_bench, database_url) == rows_in_files()
 
 
+async def test_a_shop_from_before_there_was_a_history(shop: str, open_shop: OpenBench, open_bench: OpenBench) -> None:
+    settings = Settings(database_url=shop)
+    database = Database(settings)
+    await database.open()
+    await resolve(database, settings, demo_queries() / CHINOOK / "_migrations", 1, "undone")
+    await database.close()
+    await prepare_demo(settings)
+    assert await rows_in_tables(open_bench, shop) == rows_in_files()
+
+
 async def test_tables_of_somebody_else_stay_as_they_are(database_url: str, open_bench: OpenBench) -> None:
     bench = await open_bench(
         database_url,
@@ -190,9 +227,9 @@ async def test_tables_of_somebody_else_stay_as_they_are(database_url: str, open_
 async def test_a_row_without_a_key_gets_the_next_one(
     shop: str, table: str, columns: str, values: str, open_bench: OpenBench
 ) -> None:
-    insert = f"INSERT INTO {table} ({columns}) VALUES ({values}) RETURNING {table}_id AS key;"
+    insert = f"INSERT INTO {table} ({columns}) VALUES ({values}) RETURNING {table}_id AS new_key;"
     bench = await open_bench(shop, {"add.sql": f"-- :result :returning\n{insert}"})
-    assert await bench.call("add") == {"key": rows_in_files()[table] + 1}
+    assert await bench.call("add") == {"new_key": rows_in_files()[table] + 1}
 
 
 async def test_the_tables_keep_their_rules(shop: str, open_shop: OpenBench) -> None:
@@ -249,7 +286,7 @@ async def test_a_read_gives_the_same_on_every_engine(
         bench = await open_shop(url)
         bodies[engine] = await bench.call(case["query"], case["parameters"], **unpaged(bench, case))
     body = bodies["sqlite"]
-    assert body == bodies["postgresql"]
+    assert all(other == body for other in bodies.values())
     if "body" in case:
         assert body == case["body"]
     else:

@@ -37,7 +37,9 @@ asyncio.run(main())
     assert imported_by(program, WEB) == ""
 
 
-@pytest.mark.parametrize("first", ["import sqlwright.transaction, sqlwright.client", "from sqlwright import connect", ""])
+@pytest.mark.parametrize(
+    "first", ["import sqlwright.transaction, sqlwright.client", "from sqlwright import connect", ""]
+)
 def test_dependencies_are_not_hidden_by_the_modules_of_their_names(first: str) -> None:
     program = f"""
 {first}

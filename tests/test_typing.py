@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAM = '''
+PROGRAM = """
 from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
@@ -92,9 +92,9 @@ async def other(tx: sqlwright.Tx, db: sqlwright.Db) -> None:
 
 
 application: FastAPI = create_app(Settings())
-'''
+"""
 
-WRONG = '''
+WRONG = """
 from sqlwright import Client
 
 
@@ -102,7 +102,7 @@ async def program(db: Client) -> None:
     async with db.transaction(isolation="dirty"):
         pass
     number: int = await db.rows("a.b")
-'''
+"""
 
 
 def check(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
@@ -124,5 +124,7 @@ def test_a_strict_checker_accepts_a_program(tmp_path: Path) -> None:
 
 def test_a_strict_checker_finds_mistakes(tmp_path: Path) -> None:
     done = check(tmp_path, WRONG)
-    lines = [line.split(":")[1] for line in done.stdout.splitlines() if line.startswith("program.py") and "error" in line]
+    lines = [
+        line.split(":")[1] for line in done.stdout.splitlines() if line.startswith("program.py") and "error" in line
+    ]
     assert lines == ["6", "8"], done.stdout

@@ -18,10 +18,11 @@ from pathlib import Path
 from sqlwright.config import Settings
 from sqlwright.contract import Contracts
 from sqlwright.database import Database
-from sqlwright.errors import LoadError, QueryInvalid, SettingsError
+from sqlwright.errors import QueryInvalid, SettingsError
 from sqlwright.execute import execute
 from sqlwright.migrations import State, look, migrate, resolve
 from sqlwright.plan import make_bulk_plan, make_plan
+from sqlwright.query import Access
 from sqlwright.registry import Registry, load_registry
 
 CHINOOK = "_chinook"
@@ -69,7 +70,8 @@ def copy_demo(folder: Path) -> Path:
 async def prepare_demo(settings: Settings, progress: Progress | None = None) -> None:
     """Create and fill the demo's tables, as far as they are not there yet.
 
-    Raises `SettingsError` when the database has other tables of these names, and every `DatabaseError`.
+    Raises `SettingsError` when the database has other tables of these names, `LoadError` when they were left half-made
+    (only where a CREATE TABLE cannot be undone), and every `DatabaseError`.
     """
     async with _opened(settings) as shop:
         counts = await shop.row_counts()
@@ -118,21 +120,31 @@ class _Shop:
     async def create_tables(self, *, there_already: bool) -> None:
         database, settings, folder = self._database, self._settings, demo_queries() / CHINOOK / "_migrations"
         try:
-            if there_already:  # perhaps since before there was a history
-                entries = await look(database, settings, folder)
-                if entries[0].state is State.PENDING:
-                    await resolve(database, settings, folder, entries[0].number, "applied")
+            first = (await look(database, settings, folder))[0]
+            if first.state is State.PENDING and there_already:  # since before there was a history
+                await resolve(database, settings, folder, first.number, "applied")
+            elif first.state is State.PENDING and await self._are_taken():
+                raise _taken()  # looked at first: not every database can undo a CREATE TABLE
             await migrate(database, settings, folder)
-        except (QueryInvalid, LoadError) as error:
-            raise SettingsError(
-                "database_url: the demo's tables cannot be created there",
-                hint="the demo wants a database of its own, without other tables named " + ", ".join(TABLES),
-            ) from error
+        except QueryInvalid as error:
+            raise _taken() from error
+
+    async def _are_taken(self) -> bool:
+        async with self._database.lease(Access.READ) as lease:
+            found = await self._database.engine.reflect(lease, TABLES)
+        return bool(found.tables)
 
     async def fill(self, table: str, rows: list[dict[str, str]]) -> None:
         contract = await self._contracts.get(self._registry[f"load_{table}"])
         items = [contract.validator.from_strings(list(row.items())).values for row in rows]
         await execute(self._database, make_bulk_plan(contract, items))
+
+
+def _taken() -> SettingsError:
+    return SettingsError(
+        "database_url: the demo's tables cannot be created there",
+        hint="the demo wants a database of its own, without other tables named " + ", ".join(TABLES),
+    )
 
 
 @asynccontextmanager

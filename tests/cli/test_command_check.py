@@ -29,7 +29,7 @@ def test_json(cli: Cli, shop: str) -> None:
     price, item_id = queries["items.set_price"]["parameters"]
     assert (price["name"], price["nullable"], price["required"]) == ("price", False, True)
     assert price["type"].startswith("numeric")
-    assert item_id["type"] == "integer"
+    assert item_id["type"].startswith("int")
     note = queries["items.add"]["parameters"][2]
     assert (note["name"], note["nullable"], note["required"]) == ("note", True, False)
     assert [column["name"] for column in queries["items.all"]["columns"]] == ["item_id", "name", "price", "note"]
@@ -60,7 +60,8 @@ def test_the_messages(cli: Cli, shop: str, files: Callable[..., None]) -> None:
     answer = cli("check")
     assert answer.code == 1
     engine = shop.split(":", maxsplit=1)[0]
-    assert answer.out == (CASES / f"check.{engine}.txt").read_text(encoding="utf-8")
+    database = shop.rpartition("/")[2]
+    assert answer.out.replace(f"{database}.", "") == (CASES / f"check.{engine}.txt").read_text(encoding="utf-8")
 
 
 def test_a_type_that_nothing_tells_is_a_warning(cli: Cli, sqlite_url: str, files: Callable[..., None]) -> None:

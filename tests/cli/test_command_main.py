@@ -12,7 +12,18 @@ import sqlwright
 from sqlwright.cli import list as list_command
 from sqlwright.cli.main import COMMANDS, EXIT_CODES
 
-NOT_FOR_LIST = ("databases", "sqlalchemy", "fastapi", "granian", "asyncpg", "aiosqlite", "rich", "starlette")
+NOT_FOR_LIST = (
+    "databases",
+    "sqlalchemy",
+    "fastapi",
+    "granian",
+    "asyncpg",
+    "aiosqlite",
+    "rich",
+    "starlette",
+    "pypika",
+    "prometheus_client",
+)
 
 
 def test_without_a_command_the_commands_are_listed(cli: Cli) -> None:
@@ -48,10 +59,10 @@ def test_wrong_usage_is_2(cli: Cli, words: list[str]) -> None:
     assert "Traceback" not in answer.err
 
 
-@pytest.mark.parametrize("command", ["serve", "dev", "check", "run", "show"])
+@pytest.mark.parametrize("command", ["serve", "dev", "check", "run", "show", "explain"])
 def test_without_a_database_url_2_and_an_example(cli: Cli, command: str) -> None:
     Path("queries").mkdir()
-    answer = cli(command, *(["x"] if command in ("run", "show") else []))
+    answer = cli(command, *(["x"] if command in ("run", "show", "explain") else []))
     assert answer.code == 2
     assert "DATABASE_URL" in answer.err
     assert "sqlite:///" in answer.err

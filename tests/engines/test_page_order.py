@@ -27,6 +27,13 @@ _SCHEMA = {
         CREATE TABLE station (id int PRIMARY KEY, name text);
         INSERT INTO station SELECT -value, 's' || value % 5 FROM generate_series(-40, 0);
     """,
+    "mysql": """
+        CREATE TABLE reading (id int PRIMARY KEY, kind int, note text, doc json);
+        INSERT INTO reading SELECT value, value % 3, concat('n', value % 7), concat('{"n":', value, '}')
+          FROM generate_series(1, 300) s;
+        CREATE TABLE station (id int PRIMARY KEY, name text);
+        INSERT INTO station SELECT -value, concat('s', value % 5) FROM generate_series(-40, 0) s;
+    """,
 }
 _QUERIES = {
     "ties": "SELECT kind, note FROM reading ORDER BY kind",

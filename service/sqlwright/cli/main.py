@@ -3,7 +3,7 @@
 0   fine
 1   what was asked for failed: wrong files, a refused call, a failing check
 2   wrong usage or wrong settings
-3   the database cannot be reached
+3   the database (for `stats`, the service) cannot be reached
 130 interrupted
 """
 
@@ -28,7 +28,7 @@ exit codes:
   0    fine
   1    what was asked for failed: wrong files, a refused call, a failing check
   2    wrong usage or wrong settings
-  3    the database cannot be reached
+  3    the database (for `stats`, the service) cannot be reached
   130  interrupted
 
 Results go to standard output, messages to standard error."""
@@ -41,6 +41,8 @@ COMMANDS = {
     "list": "names, what they give, parameters; opens no database",
     "run": "call one query and print its result",
     "show": "the exact statement that would be sent, and its values",
+    "explain": "the plan of a call; with --analyze what really happened, rolled back",
+    "stats": "what the calls of a running service took, by query",
     "init": "create what sqlwright itself keeps in the database",
     "migrate": "run the numbered .sql files that have not run yet, each once, in order",
 }

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from sqlwright.client.source import Memory
-from sqlwright.errors import SqlwrightError
+from sqlwright.errors import SqlwrightError, TransactionClosed
 from sqlwright.execute import Where
 from sqlwright.plan import Plan
 from sqlwright.query import Access, Result
@@ -91,6 +91,8 @@ class Stream(Generic[T]):
     async def _fetch(self) -> None:
         """The next piece, or the end."""
         try:
+            if isinstance(self._where, OpenTransaction) and self._where.left:
+                raise TransactionClosed("the transaction of this stream has ended")  # its connection is another's now
             if self._chunks is None:
                 self._chunks = await self._start()
             result = await anext(self._chunks, None)

@@ -90,9 +90,17 @@ def _itself(row: Row) -> Row:
 
 def _tortoise(name: str, into: Any) -> Mapper:
     """Its columns have the names of its database, and may be some of them."""
-    make = into._init_from_db
-    columns = frozenset(into._meta.fields_db_projection.values())
-    return Mapper(name, lambda row: make(**row), known=columns)
+    meta = into._meta
+    fields = dict(meta.fields_db_projection_reverse)
+
+    def make(row: Row) -> Any:
+        if meta.db_native_fields or meta.db_default_fields or meta.db_complex_fields:
+            return into._init_from_db(**row)
+        made = into(**{fields[column]: value for column, value in row.items()})  # before Tortoise.init
+        made._saved_in_db = True
+        return made
+
+    return Mapper(name, make, known=frozenset(fields))
 
 
 def _keywords(name: str, into: Any) -> Mapper:

@@ -22,9 +22,7 @@ class _DryRun(Exception):
     """Leaves the transaction so that it is rolled back."""
 
 
-async def run_steps(
-    database: Database, steps: Steps, *, timeout_seconds: float, spent: Spent | None = None
-) -> Result:
+async def run_steps(database: Database, steps: Steps, *, timeout_seconds: float, spent: Spent | None = None) -> Result:
     """Run a transaction; `Result.json` is the whole body `{"results":[…]}`, `count` the rows of all steps.
 
     Raises what a step raised, with `step`; what COMMIT raised, without; `DeadlineExceeded` after `timeout_seconds`,
@@ -63,9 +61,7 @@ async def _attempt(database: Database, steps: Steps, timeout_seconds: float, spe
     return total
 
 
-async def _run(
-    transaction: OpenTransaction, step: Step, bodies: Bodies, total: Result, spent: Spent | None
-) -> bytes:
+async def _run(transaction: OpenTransaction, step: Step, bodies: Bodies, total: Result, spent: Spent | None) -> bytes:
     """One step's body: what the call alone would give, but that no page follows."""
     work = _filled(step, bodies) if step.waits else step.work
     try:

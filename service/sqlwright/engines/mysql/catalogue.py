@@ -13,13 +13,10 @@ from sqlwright.sql.dialect import MYSQL
 
 _TABLES_MAX = 64
 """Of one statement: a name too many is a table of which nothing is known."""
-_NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+_NAMES = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE()"
 _COLUMNS = """
-SELECT c.column_name, c.column_type, c.is_nullable, c.extra, c.collation_name, t.table_type
-FROM information_schema.columns c
-JOIN information_schema.tables t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
-WHERE c.table_schema = DATABASE() AND t.table_schema = DATABASE() AND c.table_name = %s AND t.table_name = %s
-ORDER BY c.ordinal_position
+SELECT column_name, column_type, is_nullable, extra, collation_name FROM information_schema.columns
+WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position
 """
 # MariaDB's JSON is a LONGTEXT with this rule; MySQL, which skips the comment, has a type of its own.
 _JSON_RULES = """
@@ -61,10 +58,10 @@ class MySQLCatalogue:
 
 async def load_catalogue(session: Session, words: Sequence[Word]) -> MySQLCatalogue:
     """Everything about the tables among a statement's words. Raises the driver's errors."""
-    names = [name for (name,) in (await session.fetch(_NAMES)).rows]
+    kinds: dict[str, str] = dict((await session.fetch(_NAMES)).rows)
     wanted = {word.text for word in words if word.is_name} - _foreign(words, session)
     by_name: dict[str, list[str]] = {}
-    for name in names:
+    for name in kinds:
         if name.lower() in wanted:
             by_name.setdefault(name.lower(), []).append(name)
     tables: dict[str, Mapping[str, TableColumn]] = {}
@@ -72,10 +69,11 @@ async def load_catalogue(session: Session, words: Sequence[Word]) -> MySQLCatalo
     for key, found in by_name.items():
         # Of two that differ in case only, the words do not tell which is meant.
         if len(found) == 1 and len(tables) < _TABLES_MAX:
-            tables[key], is_view = await _columns(session, found[0])
+            is_view = "view" in kinds[found[0]].lower()
+            tables[key] = await _columns(session, found[0], is_view=is_view)
             if is_view:
                 views.append(key)
-    return MySQLCatalogue(names, tables, views)
+    return MySQLCatalogue(list(kinds), tables, views)
 
 
 def _foreign(words: Sequence[Word], session: Session) -> set[str]:
@@ -91,24 +89,23 @@ def _foreign(words: Sequence[Word], session: Session) -> set[str]:
     }
 
 
-async def _columns(session: Session, table: str) -> tuple[dict[str, TableColumn], bool]:
-    rows = (await session.fetch(_COLUMNS, [table, table])).rows
-    is_view = any("view" in kind.lower() for *_, kind in rows)
-    json = await _json_columns(session, table, rows)
+async def _columns(session: Session, table: str, *, is_view: bool) -> dict[str, TableColumn]:
+    rows = (await session.fetch(_COLUMNS, [table])).rows
+    json = await _json_columns(session, table, rows, is_view=is_view)
     columns = {}
-    for name, declared, nullable, extra, *_ in rows:
+    for name, declared, nullable, extra, _ in rows:
         type = JSON if name in json else column_type(declared)
         listed = not any(word in extra.lower() for word in _NOT_LISTED)
         columns[name.lower()] = TableColumn(name, type, nullable == "NO", listed)
-    return columns, is_view
+    return columns
 
 
-async def _json_columns(session: Session, table: str, rows: Sequence[tuple[str, ...]]) -> set[str]:
+async def _json_columns(session: Session, table: str, rows: Sequence[tuple[str, ...]], *, is_view: bool) -> set[str]:
     texts = {name for name, declared, *_ in rows if declared == "longtext"}
     if not texts:
         return set()
-    if any("view" in kind.lower() for *_, kind in rows):
+    if is_view:
         # A view has no rules: JSON columns have this collation, which few others have.
-        return {name for name, declared, _, _, collation, _ in rows if name in texts and collation == "utf8mb4_bin"}
+        return {name for name, _, _, _, collation in rows if name in texts and collation == "utf8mb4_bin"}
     rules = {clause for (clause,) in (await session.fetch(_JSON_RULES, [table])).rows}
     return {name for name in texts if f"json_valid(`{name}`)" in rules}

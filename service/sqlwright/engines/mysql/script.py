@@ -18,7 +18,7 @@ from sqlwright.errors import QueryInvalid, StatementFailed
 from sqlwright.query import Access, Query, Result
 from sqlwright.sql.blocks import split
 from sqlwright.sql.dialect import MYSQL
-from sqlwright.sql.lexer import WORD, lex
+from sqlwright.sql.lexer import BLOCK_COMMENT, COMMENT, WORD, lex
 from sqlwright.sql.report import syntax_hint
 from sqlwright.sql.statement import Rendered, render
 
@@ -50,6 +50,7 @@ async def run_script(session: Session, query: Query, timeout_seconds: float | No
         await _run_one(session, query, rendered, span)
     if not manages_itself:
         await session.fetch("COMMIT")
+        await session.fetch("SET autocommit = 1")  # the lease may have more to run
     elif session.in_transaction and not joins:
         await session.fetch("ROLLBACK")
         raise StatementFailed("the script began a transaction and did not end it: it has been rolled back")
@@ -80,7 +81,9 @@ def _refusal(query: Query, rendered: Rendered, span: _Span, error: pymysql.err.M
 
 def _statements(text: str) -> Iterator[_Span]:
     """The statements between semicolons, but those inside the body of a routine or trigger."""
-    for block in split(text, lex(text, MYSQL).tokens):
-        for tokens in block.statements():
-            first = tokens[0]
-            yield _Span(first.value if first.kind is WORD else "", first.start, tokens[-1].end)
+    # Without comments: here none of them is the header of a query.
+    tokens = [token for token in lex(text, MYSQL).tokens if token.kind not in (COMMENT, BLOCK_COMMENT)]
+    for block in split(text, tokens):
+        for statement in block.statements():
+            first = statement[0]
+            yield _Span(first.value if first.kind is WORD else "", first.start, statement[-1].end)

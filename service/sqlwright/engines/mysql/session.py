@@ -207,6 +207,11 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         self.cursor_is_open = False
         self._result = None
 
+    async def _execute_command(self, command: int, sql: Any) -> None:
+        if self.cursor_is_open:  # a stream was left before its end, and its transaction goes on
+            await self.drain()
+        await super()._execute_command(command, sql)
+
     async def query(self, sql: Any, unbuffered: bool = False) -> Any:
         """aiomysql's own way, which SQLAlchemy expressions take: rows are converted."""
         return await self.attend(super().query(sql, unbuffered))

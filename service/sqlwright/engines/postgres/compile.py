@@ -37,6 +37,8 @@ class PostgresProgram(Program):
     window_has_offset: bool = True
     refuses_second_row: bool = False
     """A second row makes the statement fail with 21000 and so undoes the write."""
+    plain: str = ""
+    """The statement as the file has it, without what makes JSON of its rows: what people want the plan of."""
 
 
 def placeholder(number: int, type: SqlType | None, *, cast: bool) -> str:
@@ -65,8 +67,14 @@ def compile_query(query: Query, description: Description | None, *, big_numbers_
     types = description.types if description is not None else {}
     casts = description.casts if isinstance(description, PostgresDescription) else frozenset(types)
     slot = slots(query, lambda name, number: placeholder(number, types.get(name), cast=name in casts))
-    order = tuple(parameter.name for parameter in query.parameters)
     plain = render(query.statement, slot).text
+    return replace(_framed(query, description, plain, slot, big_numbers_as_text), plain=plain)
+
+
+def _framed(
+    query: Query, description: Description | None, plain: str, slot: Callable[[Slot], str], big_numbers_as_text: bool
+) -> PostgresProgram:
+    order = tuple(parameter.name for parameter in query.parameters)
     if description is None or query.cardinality is Cardinality.SCRIPT:
         return PostgresProgram(query, plain, order, gives="nothing")
     if query.cardinality is Cardinality.BULK:

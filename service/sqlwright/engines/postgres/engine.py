@@ -15,6 +15,7 @@ from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
+from sqlwright.engines.postgres.explain import explain, explain_and_undo
 from sqlwright.engines.postgres.script import run_script
 from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
 from sqlwright.engines.postgres.stream import stream
@@ -28,7 +29,18 @@ from sqlwright.errors import (
     SqlwrightError,
     StatementTimeout,
 )
-from sqlwright.query import Access, Description, Isolation, Parameter, Query, Result, SqlType, Values, Window
+from sqlwright.query import (
+    Access,
+    Description,
+    Explanation,
+    Isolation,
+    Parameter,
+    Query,
+    Result,
+    SqlType,
+    Values,
+    Window,
+)
 from sqlwright.sql.dialect import POSTGRESQL
 
 T = TypeVar("T")
@@ -55,6 +67,22 @@ class PostgresEngine(Engine):
     async def describe(self, lease: PostgresLease, query: Query) -> Description:
         work = describe(lease.raw_connection, query, big_numbers_as_text=self._big_numbers_as_text)
         return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
+
+    async def explain(
+        self, lease: PostgresLease, program: Program, values: Values, *, analyze: bool, timeout_seconds: float
+    ) -> Explanation:
+        assert isinstance(program, PostgresProgram)
+        session, joins = lease.raw_connection, lease.in_transaction
+        if joins and analyze:
+            await self._join(lease, program.query.access, timeout_seconds)
+
+        async def work() -> Explanation:
+            await _limit_time(session, timeout_seconds)
+            if analyze:
+                return await explain_and_undo(session, program, values, joins=joins)
+            return await explain(session, program, values, analyze=False)
+
+        return await self._guarded(lease, program.query.access, timeout_seconds, work(), undone=True)
 
     async def reflect(self, lease: PostgresLease, names: Collection[str] | None) -> Any:
         # SQLAlchemy's reflection, for those who serve tables.

@@ -13,13 +13,25 @@ from sqlwright.engines.sqlite.bind import bind
 from sqlwright.engines.sqlite.compile import KEEPS_SESSION, SQLiteProgram, compile_query
 from sqlwright.engines.sqlite.describe import describe
 from sqlwright.engines.sqlite.errors import breaks_connection, translate
+from sqlwright.engines.sqlite.explain import explain
 from sqlwright.engines.sqlite.hop import Work
 from sqlwright.engines.sqlite.run import read, write, write_many
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.engines.sqlite.stream import Cursor
 from sqlwright.errors import SqlwrightError
-from sqlwright.query import Access, Description, Isolation, Parameter, Query, Result, SqlType, Values, Window
+from sqlwright.query import (
+    Access,
+    Description,
+    Explanation,
+    Isolation,
+    Parameter,
+    Query,
+    Result,
+    SqlType,
+    Values,
+    Window,
+)
 from sqlwright.sql.dialect import SQLITE
 
 T = TypeVar("T")
@@ -47,6 +59,19 @@ class SQLiteEngine(Engine):
             Access.READ,
             self._describe_timeout_seconds,
             lambda raw, hop: describe(raw, hop, query),
+        )
+
+    async def explain(
+        self, lease: SQLiteLease, program: Program, values: Values, *, analyze: bool, timeout_seconds: float
+    ) -> Explanation:
+        assert isinstance(program, SQLiteProgram)
+        _wear(lease, program.query)
+        joins, guarded = lease.in_transaction, not lease.read_only
+        return await _call(
+            lease,
+            program.query.access,
+            timeout_seconds,
+            lambda raw, hop: explain(raw, hop, program, values, analyze=analyze, joins=joins, guarded=guarded),
         )
 
     async def reflect(self, lease: SQLiteLease, names: Collection[str] | None) -> Any:
