@@ -1,5 +1,7 @@
 """The Python API over real databases."""
 
+# ruff: noqa: PT012 - what raises is a transaction's body or its end, so both stand inside of `pytest.raises`
+
 from __future__ import annotations
 
 import asyncio
@@ -37,6 +39,7 @@ from sqlwright.errors import (
     UnknownQuery,
     UnknownTable,
 )
+from sqlwright.query import Access
 
 SCHEMA = """
 CREATE TABLE item (
@@ -212,7 +215,7 @@ async def test_a_class_that_does_not_fit_is_told_before_anything_happens(db: Cli
         title: str
 
     with pytest.raises(
-        RowMismatch, match="rows of items.create do not fit Other: the rows have no title; it has no name"
+        RowMismatch, match=r"rows of items.create do not fit Other: the rows have no title; it has no name"
     ):
         await db.run("items.create", {"item_id": 5, "name": "x", "price": 1, "made": None}, into=Other)
     assert await db.q.items.how_many() == 2
@@ -248,7 +251,7 @@ async def test_names_are_attributes(db: Client) -> None:
     assert not hasattr(db.q, "item")
     assert "all" in dir(db.q.items)
     assert {"deep", "get"} <= set(dir(db.q.items))
-    with pytest.raises(AttributeError, match=r"no query or namespace 'items.al'; did you mean items.all"):
+    with pytest.raises(AttributeError, match=r"no query 'items.al'; did you mean items.all"):
         _ = db.q.items.al
     with pytest.raises(UnknownQuery):
         _ = db.q.items.al
@@ -548,11 +551,7 @@ async def test_core_expressions_in_a_transaction(db: Client) -> None:
 
 async def test_a_select_cannot_write(db: Client) -> None:
     await db.fetch_all(sa.select(ITEM).with_for_update())  # locks, so it is not sent to a reader
-    with pytest.raises(ReadQueryWrote):
-        async with db.lease() as lease:
-            try:
-                await lease.execute(sa.insert(ITEM).values(item_id=5, name="five"))
-            except Exception as error:
-                from sqlwright.query import Access
-
-                raise db.database.engine.translate(error, Access.READ) or error from error
+    async with db.lease() as lease:
+        with pytest.raises(Exception, match=r"(?i)read.?only") as caught:
+            await lease.execute(sa.insert(ITEM).values(item_id=5, name="five"))
+    assert isinstance(db.database.engine.translate(caught.value, Access.READ), ReadQueryWrote)

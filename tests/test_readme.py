@@ -81,7 +81,7 @@ def test_every_command_gives_what_the_readme_says(demo: tuple[Path, int]) -> Non
     ran = subprocess.run(
         ["bash", "-c", script.replace(":8000/", f":{port}/")],
         cwd=folder,
-        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "SQLWRIGHT_PORT": str(port)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -167,6 +167,7 @@ class Database:
                 yield PinnedDatabase(self, lease)
             finally:
                 with suppress(SqlwrightError):  # the release of the lease would do it, too
+                    await self.engine.stop(lease, timeout_seconds=seconds)
                     await self.engine.rollback(lease, timeout_seconds=seconds)
 
     def _hold(self, access: Access, isolation: Isolation | None = None) -> Holding:

@@ -133,14 +133,6 @@ class UnknownQuery(CallError):
         super().__init__(f"there is no query {name!r}", hint=hint)
 
 
-class UnknownName(UnknownQuery, AttributeError):
-    """`db.q.<name>` where there is neither a query nor a namespace of that name."""
-
-    def __init__(self, name: str, near: Sequence[str] = ()) -> None:
-        super().__init__(name, near)
-        self.args = (f"there is no query or namespace {name!r}" + (f"; {self.hint}" if self.near else ""),)
-
-
 class UnknownTable(CallError):
     """`near` lists tables that look like the one asked for."""
 

@@ -134,6 +134,7 @@ class PinnedDatabase(Database):
         try:
             if tx is not None:
                 await tx.abandon()
+            await self.engine.stop(self._pinned, timeout_seconds=self.limits.control_seconds)
             await self.engine.rollback_to_savepoint(self._pinned, name, timeout_seconds=self.limits.control_seconds)
         except Exception as error:
             logger.debug("the pinned transaction is lost: %s", error)

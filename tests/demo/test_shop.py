@@ -108,3 +108,26 @@ async def test_every_read_is_served(api: AsyncClient, path: str, parameters: dic
     answer = await api.get(f"/queries/{path}", params=parameters)
     assert answer.status_code == 200, answer.text
     assert answer.json()
+
+
+WRITES = [
+    ("artists/rename", {"artist_id": 1, "name": "DC/AC"}),
+    ("catalog/save_genre", {"name": "Rock"}),
+    ("customers/set_email", {"customer_id": 1, "email": "new@example.com"}),
+    ("invoices/delete", {"invoice_id": 1}),
+    ("playlists/add_track", {"playlist_id": 2, "track_id": 1}),
+    ("playlists/remove_track", {"playlist_id": 17, "track_id": 1}),
+    ("tracks/create", {"album_id": 1, "name": "New", "milliseconds": 1000}),
+    ("tracks/set_album_price", {"album_id": 1, "unit_price": 1.99}),
+]
+
+
+@pytest.mark.parametrize(("path", "parameters"), WRITES, ids=[path for path, _ in WRITES])
+async def test_every_write_is_served(api: AsyncClient, path: str, parameters: dict[str, Any]) -> None:
+    answer = await api.post(f"/queries/{path}", json=parameters)
+    assert answer.status_code == 200, answer.text
+    assert (await api.get(f"/queries/{path}", params=parameters)).status_code == 405
+
+
+async def test_an_invoice_that_was_deleted_is_back_in_the_next_test(db: Client) -> None:
+    assert len(await db.q.invoices.lines(invoice_id=1)) == 2

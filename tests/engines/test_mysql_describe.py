@@ -51,10 +51,9 @@ async def test_columns(describe: Any, database: str, sql: str, expected: list[st
     assert found == [text.replace("DATABASE", database) for text in expected]
 
 
-@pytest.mark.parametrize(("sql", "place", "message", "hint"), CASES["refused"])
-async def test_a_refusal_points_at_the_word_it_is_about(
-    describe: Any, database: str, sql: str, place: str, message: str, hint: str
-) -> None:
+@pytest.mark.parametrize("case", CASES["refused"], ids=lambda case: case[0])
+async def test_a_refusal_points_at_the_word_it_is_about(describe: Any, database: str, case: list[str]) -> None:
+    sql, place, message, hint = case
     with pytest.raises(QueryInvalid) as refused:
         await describe(sql)
     found = refused.value.diagnostic
@@ -104,7 +103,7 @@ SELECT nextval(seq);
 
 async def test_a_reader_stays_one_after_describing_a_write(open_bench: Any, mysql_url: str) -> None:
     files = {"q.sql": "-- name: make#\nCREATE TABLE t (a INT);\n-- name: add!\nINSERT INTO t VALUES (:a);\n"}
-    bench = await open_bench(mysql_url, files)
+    bench = await open_bench(mysql_url, files, reader_pool_size=1)
     await bench.call("make")
     await bench.contracts.get(bench.registry["add"])
     await bench.assert_whole()

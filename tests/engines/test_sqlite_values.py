@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sqlwright.config import Settings
-from sqlwright.engines.sqlite.bind import bind
 from sqlwright.engines.encode import float_text
+from sqlwright.engines.sqlite.bind import bind
 from sqlwright.engines.sqlite.encode import Encoder
 from sqlwright.engines.sqlite.engine import SQLiteEngine
 from sqlwright.errors import StatementFailed

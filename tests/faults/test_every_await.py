@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy
 import uvloop
 
+import mariadb_server
 from sqlwright.query import Access
 from workbench import Bench
 
@@ -220,6 +221,12 @@ async def nothing_is_open(url: str) -> None:
             raw.execute("BEGIN IMMEDIATE")
             raw.execute("ROLLBACK")
             assert raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "a snapshot is still held"
+        return
+    if url.startswith("mysql"):
+        sessions = "information_schema.processlist p WHERE p.db = database() AND p.id <> connection_id()"
+        ((held, busy),) = mariadb_server.execute(url, f"SELECT count(*), sum(p.command <> 'Sleep') FROM {sessions}")
+        transactions = f"SELECT count(*) FROM information_schema.innodb_trx, {sessions} AND p.id = trx_mysql_thread_id"
+        assert (int(held) <= 2, int(busy or 0), mariadb_server.execute(url, transactions)) == (True, 0, [(0,)])
         return
     server = await asyncpg.connect(url)
     try:

@@ -294,7 +294,7 @@ def test_it():
     heavy = ("fastapi", "starlette", "sqlalchemy", "databases", "asyncpg", "aiosqlite", "pydantic", "httpx")
     assert [name for name in heavy if name in sys.modules] == []
 """
-    outcome = run({"test_x.py": tests}, "-p", "no:asyncio", "-p", "no:anyio", "-p", "no:hypothesispytest")
+    outcome = run({"test_x.py": tests}, "-p", "no:asyncio", "-p", "no:anyio", "-p", "no:hypothesispytest", project={})
     assert outcome.code == 0, outcome.output
     assert "sqlwright" not in outcome.output
 

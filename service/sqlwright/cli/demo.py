@@ -17,7 +17,7 @@ from sqlwright.cli import options, output
 from sqlwright.cli.dev import FIXED, serve_with_reload
 from sqlwright.cli.progress import progress
 from sqlwright.config import Settings
-from sqlwright.demo import copy_demo, prepare_demo
+from sqlwright.demo import TABLES, copy_demo, prepare_demo
 from sqlwright.errors import SettingsError
 from sqlwright.http.listening import choose_address, reachable_url
 from sqlwright.query import Access
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    own: dict[str, Any] = {"read_urls": ()}
+    own: dict[str, Any] = {"read_urls": (), "tables": TABLES}
     if arguments.queries is None:
         own["queries"] = copy_demo(arguments.folder)
     if arguments.database_url is None:

@@ -6,13 +6,20 @@ import difflib
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from sqlwright.errors import UnknownName
+from sqlwright.errors import UnknownQuery
 from sqlwright.query import Cardinality
 
 if TYPE_CHECKING:
     from sqlwright.client.calls import Calls
 
 _NEAR_MAX = 3
+
+
+class UnknownName(UnknownQuery, AttributeError):
+    """There is neither a query nor a namespace of that name."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {self.hint}" if self.near else super().__str__()
 
 
 class Names:

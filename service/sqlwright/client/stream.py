@@ -91,8 +91,7 @@ class Stream(Generic[T]):
     async def _fetch(self) -> None:
         """The next piece, or the end."""
         try:
-            if isinstance(self._where, OpenTransaction) and self._where.left:
-                raise TransactionClosed("the transaction of this stream has ended")  # its connection is another's now
+            self._refuse_ended()
             if self._chunks is None:
                 self._chunks = await self._start()
             result = await anext(self._chunks, None)
@@ -104,6 +103,10 @@ class Stream(Generic[T]):
         else:
             assert self._reader is not None
             self._rows = iter(self._reader.rows(result.json))
+
+    def _refuse_ended(self) -> None:
+        if isinstance(self._where, OpenTransaction) and self._where.left:
+            raise TransactionClosed("the transaction of this stream has ended")  # its connection is another's now
 
     async def _start(self) -> AsyncIterator[Result]:
         plan = await self._plan()

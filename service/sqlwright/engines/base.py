@@ -142,6 +142,10 @@ class Engine(ABC):
         """Before a write in a transaction, also one by the driver or by SQLAlchemy Core: for engines where `run` of a
         query that reads leaves something behind that keeps the transaction from writing."""
 
+    async def stop(self, lease: Any, *, timeout_seconds: float) -> None:
+        """End the statement that a cancelled caller has left, for who goes on with the lease all the same; for
+        engines where the next statement does not see to that by itself."""
+
     async def stay_idle(self, lease: Any, *, timeout_seconds: float) -> None:
         """Let the open transaction be idle for as long as it likes (a test in a debugger), where the session's own
         settings would end it."""

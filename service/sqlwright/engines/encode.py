@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +20,10 @@ WriteColumn = Callable[[Sequence[Any]], Sequence[Any]]
 
 INFINITIES = {float("inf"): "Infinity", float("-inf"): "-Infinity"}
 _FIXED_DIGITS = 15
+_FIXED_DIGITS_SINGLE = 6
 """From 10 to this power on floats are written with an exponent, as PostgreSQL does."""
+_SINGLE_MAX = 3.4028235677973366e38
+"""What rounds to more than four bytes can keep begins here."""
 _MOMENT = re.compile(
     r"[0-9]{4,}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(Z|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
@@ -47,10 +51,28 @@ class RowEncoder:
 
 def float_text(value: float) -> str:
     """A finite double as PostgreSQL writes it: the shortest digits that give it back."""
-    text = repr(value)
+    return _notation(repr(value), value, _FIXED_DIGITS)
+
+
+def single_text(value: float) -> str:
+    """The same for what is kept in four bytes: the shortest digits that give those back."""
+    for digits in range(1, 10):
+        short = float(f"{value:.{digits}g}")
+        if abs(short) < _SINGLE_MAX and as_single(short) == value:
+            break
+    return _notation(repr(short), short, _FIXED_DIGITS_SINGLE)
+
+
+def as_single(value: float) -> float:
+    """The nearest number that four bytes can keep. Raises OverflowError."""
+    kept: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return kept
+
+
+def _notation(text: str, value: float, fixed_digits: int) -> str:
     if text.endswith(".0"):
         text = text[:-2]
-    if "e" in text or abs(value) < 10.0**_FIXED_DIGITS:
+    if "e" in text or abs(value) < 10.0**fixed_digits:
         return text
     sign, digits = ("-", text[1:]) if value < 0 else ("", text)
     whole, _, fraction = digits.partition(".")

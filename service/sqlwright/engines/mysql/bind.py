@@ -8,6 +8,7 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from typing import Any
 
 from sqlwright.engines.bind import stored_moment
+from sqlwright.engines.encode import as_single
 from sqlwright.query import Kind, SqlType
 
 _DATABASE = "MariaDB"
@@ -38,7 +39,8 @@ def bind(type: SqlType, value: Any) -> Any:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{_DATABASE} cannot store NaN or an infinity")
-        return value
+        # A column of single floats equals nothing but what it can keep.
+        return as_single(value) if type.kind is Kind.FLOAT4 else value
     return _text(type.kind, value)
 
 

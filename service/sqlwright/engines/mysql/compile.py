@@ -7,17 +7,20 @@ doubled.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from sqlwright.engines.base import Program
 from sqlwright.engines.mysql.encode import Encoders
-from sqlwright.query import Description, Query, Slot, Values, Window
+from sqlwright.engines.mysql.keys import KeyColumn
+from sqlwright.engines.mysql.returning import condition, gives_rows, is_ours, split_update, without_returning
+from sqlwright.query import Description, Kind, Query, Slot, Statement, Values, Window
 from sqlwright.sql.statement import render
 
 # No parser reads a NUL, so that nothing else in a statement is like it.
 _MARK = "\0"
+_ALL_ROWS = 2**64 - 1
 _NO_ITEMS = "IN (SELECT NULL FROM DUAL WHERE FALSE)"
 """A list of nothing: what is compared with it is not in it, NULL neither."""
 
@@ -28,9 +31,13 @@ class MySQLDescription(Description):
     """LIMIT and OFFSET can follow the statement."""
     ties: int = 0
     """Ordinals of so many columns are appended to a page's ORDER BY, so that pages agree on the order of equals."""
+    in_frame: bool = False
+    """The statement stands in the FROM of another, see `_Frame`."""
     as_text: frozenset[int] = frozenset()
     """Uses of parameters, from 0, where a number goes as text: compared with a number, every text that does not begin
     with digits would be 0."""
+    key: tuple[KeyColumn, ...] = ()
+    """By what the rows of an UPDATE with RETURNING are found again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,30 +50,101 @@ class MySQLProgram(Program):
     slots: tuple[Slot, ...] = ()
     windowed: str = ""
     """What follows for a page, `%s` for rows + 1 and offset; empty where nothing can."""
+    whole: str = ""
+    """What follows where every row is wanted."""
     template: str = ""
-    """All of it with `%s`, where no value changes it; empty where one does."""
+    """All before that with `%s`, where no value changes it; empty where one does."""
     as_text: frozenset[int] = frozenset()
     encoder: Encoders = field(default_factory=Encoders)
+    read_back: ReadBack | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """The statements of an UPDATE with RETURNING, see `returning.py`."""
+
+    lock: MySQLProgram
+    change: tuple[MySQLProgram, MySQLProgram]
+    read: tuple[MySQLProgram, MySQLProgram]
+    at_once: bool
+    key: tuple[KeyColumn, ...]
+    condition: str
+    """Stands before `IN (…)`, `%` doubled."""
 
 
 def compile_query(query: Query, description: Description | None, *, big_numbers_as_text: bool) -> MySQLProgram:
+    own = description if isinstance(description, MySQLDescription) else MySQLDescription({})
+    encoder = Encoders(own.columns, big_numbers_as_text=big_numbers_as_text)
+    if not is_ours(query):
+        return _compile(query, own, encoder)
+    if not gives_rows(query):
+        return _part(query, without_returning(query), own, encoder)
+    return _read_back(query, own, encoder) if own.key else _compile(query, own, encoder)
+
+
+def _read_back(query: Query, own: MySQLDescription, encoder: Encoders) -> MySQLProgram:
+    made = split_update(query, own.key)
+    programs = [_part(query, part, own, encoder) for part in (made.lock, *made.change, *made.read)]
+    lock, before, after, reading, read = programs
+    compared = condition(query, own.key)
+    return replace(
+        lock,
+        sql=f"{lock.sql};\n{before.sql}{compared} IN (…){after.sql};\n{reading.sql}{compared} IN (…){read.sql}",
+        order=tuple(name for program in programs for name in program.order),
+        read_back=ReadBack(
+            lock, (before, after), (reading, read), made.at_once, own.key, compared.replace("%", "%%")
+        ),
+    )
+
+
+def _part(query: Query, statement: Statement, own: MySQLDescription, encoder: Encoders) -> MySQLProgram:
+    """A statement made of parts of the query's: a use of a parameter keeps its place in the file."""
+    uses = [part.offset for part in query.statement.parts if isinstance(part, Slot)]
+    as_text = {uses[number] for number in own.as_text}
+    slots = [part for part in statement.parts if isinstance(part, Slot)]
+    numbers = frozenset(number for number, slot in enumerate(slots) if slot.offset in as_text)
+    program = _compile(replace(query, statement=statement), replace(own, as_text=numbers), encoder)
+    return replace(program, query=query)
+
+
+def _compile(query: Query, own: MySQLDescription, encoder: Encoders) -> MySQLProgram:
     numbers = {parameter.name: number for number, parameter in enumerate(query.parameters)}
     slots = tuple(part for part in query.statement.parts if isinstance(part, Slot))
-    marked = render(query.statement, lambda _: _MARK).text.replace("%", "%%")
-    columns = description.columns if description is not None else ()
-    own = description if isinstance(description, MySQLDescription) else MySQLDescription({})
+    frame = _Frame(query, own)
+    marked = (frame.before + render(query.statement, lambda _: _MARK).text).replace("%", "%%")
     return MySQLProgram(
         query,
-        prepared_text(query),
+        frame.text(prepared_text(query)),
         tuple(slot.name for slot in slots),
         positions=tuple(numbers[slot.name] for slot in slots),
         pieces=tuple(marked.split(_MARK)),
         slots=slots,
-        windowed=page_tail(own.ties, "%s") if own.windows else "",
+        windowed=page_tail(own.ties, "%s") + frame.after if own.windows else "",
+        whole=frame.whole,
         template="" if any(slot.is_list for slot in slots) else marked.replace(_MARK, "%s"),
         as_text=own.as_text,
-        encoder=Encoders(columns, big_numbers_as_text=big_numbers_as_text),
+        encoder=encoder,
     )
+
+
+class _Frame:
+    """A statement around one that gives single floats, of which the server's text keeps six digits: as doubles it
+    keeps all.
+
+    Without a LIMIT inside, MariaDB would drop the order.
+    """
+
+    def __init__(self, query: Query, description: MySQLDescription) -> None:
+        self.before = self.after = self.whole = ""
+        if description.in_frame:
+            names = [(f"q.`{c.name.replace('`', '``')}`", c.type) for c in description.columns]
+            items = [f"{n} + 0e0 AS {n[2:]}" if t and t.kind is Kind.FLOAT4 else n for n, t in names]
+            self.before = f"SELECT {', '.join(items)}\nFROM (\n"
+            self.after = "\n) AS q"
+            self.whole = self.after if query.statement.has_limit else f"\nLIMIT {_ALL_ROWS}{self.after}"
+
+    def text(self, sql: str) -> str:
+        return f"{self.before}{sql}{self.whole}"
 
 
 def prepared_text(query: Query) -> str:
@@ -91,10 +169,9 @@ def expand(program: MySQLProgram, values: Values, window: Window | None) -> tupl
         arguments[use] = _as_text(arguments[use])
     if not text:
         text, arguments = _with_lists(program, arguments)
-    if window is not None and program.windowed:
-        text += program.windowed
-        arguments += [window.rows + 1, window.offset]
-    return text, arguments
+    if window is None or not program.windowed:
+        return text + program.whole, arguments
+    return text + program.windowed, [*arguments, window.rows + 1, window.offset]
 
 
 def _with_lists(program: MySQLProgram, values: Sequence[Any]) -> tuple[str, list[Any]]:

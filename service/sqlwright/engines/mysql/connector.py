@@ -124,7 +124,7 @@ class MySQLConnector(Connector[Session]):
 
     async def mend(self, connection: Session) -> None:
         if connection.is_busy:
-            await self._stop(connection)
+            await self.stop(connection)
         try:
             await connection.attend(connection.reset())
         except pymysql.err.MySQLError as error:
@@ -133,7 +133,8 @@ class MySQLConnector(Connector[Session]):
             await connection.attend(connection.reset())
         await self._set_up(connection)
 
-    async def _stop(self, session: Session) -> None:
+    async def stop(self, session: Session) -> None:
+        """End what still runs, and read its end."""
         if session.running is not None:
             await asyncio.wait([session.running], timeout=_OWN_END_SECONDS)
         if session.is_busy:

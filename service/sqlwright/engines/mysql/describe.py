@@ -16,13 +16,24 @@ from sqlwright.engines.inference.scope import Scope, reference, target_at
 from sqlwright.engines.inference.words import Word, lexed, words_of
 from sqlwright.engines.mysql.catalogue import load_catalogue
 from sqlwright.engines.mysql.columns import result_columns
-from sqlwright.engines.mysql.compile import MySQLDescription, page_tail, placeholder, prepared_text
+from sqlwright.engines.mysql.compile import MySQLDescription, compile_query, page_tail, placeholder, prepared_text
 from sqlwright.engines.mysql.errors import READ_ONLY, code_of
 from sqlwright.engines.mysql.invalid import is_about_statement, is_unpreparable, refusal
+from sqlwright.engines.mysql.keys import KeyColumn, load_keys
 from sqlwright.engines.mysql.numbers import uses_as_text
 from sqlwright.engines.mysql.prepare import Field, prepare
+from sqlwright.engines.mysql.returning import (
+    choose_key,
+    gives_rows,
+    is_ours,
+    refuse_list,
+    refuse_with,
+    split_update,
+    table_of,
+    without_returning,
+)
 from sqlwright.engines.mysql.session import Session
-from sqlwright.query import Kind, Query, Slot, SqlType
+from sqlwright.query import Access, Kind, Query, Slot, SqlType
 from sqlwright.sql.dialect import MYSQL
 from sqlwright.sql.statement import render
 
@@ -37,10 +48,15 @@ async def describe(session: Session, query: Query, *, big_numbers_as_text: bool)
     catalogue = await load_catalogue(session, words)
     scope = Scope(words, catalogue)
     types = parameter_types(query, scope)
-    rendered = render(query.statement, placeholder)
+    asked = query
+    if is_ours(query):
+        refuse_with(query)
+        asked = replace(query, statement=without_returning(query))
+    rendered = render(asked.statement, placeholder)
     try:
-        fields = await _ask(session, query, types)
+        fields = await _ask(session, asked, types)
         if query.statement.has_returning:
+            rendered = render(query.statement, placeholder)
             fields = await prepare(session, _returned(rendered.text))
     except pymysql.err.MySQLError as error:
         if is_unpreparable(error):
@@ -50,9 +66,10 @@ async def describe(session: Session, query: Query, *, big_numbers_as_text: bool)
         raise
     columns = result_columns(query.statement, scope, catalogue, fields)
     check_columns(query, columns, gives_rows=bool(columns) or query.statement.verb in _ROWS_OF_THEIR_OWN)
-    description = MySQLDescription(types, columns, as_text=uses_as_text(query, words, types))
-    if not query.is_paged or query.statement.has_limit:
-        return description
+    key = await _key(session, query) if is_ours(query) and gives_rows(query) else ()
+    description = MySQLDescription(types, columns, as_text=uses_as_text(query, words, types), key=key)
+    if query.is_paged and not query.statement.has_limit:
+        description = await _paged(session, query, description)
     return await _framed(session, query, description)
 
 
@@ -85,6 +102,13 @@ async def _prepare(session: Session, sql: str) -> Sequence[Field]:
         return []  # it has been parsed at least, on a replica or inside a transaction that reads
 
 
+async def _key(session: Session, query: Query) -> tuple[KeyColumn, ...]:
+    """By what the rows of an UPDATE are found again for its RETURNING."""
+    split_update(query, ())
+    refuse_list(query)
+    return choose_key(query, await load_keys(session, *table_of(query)))
+
+
 def _sample(slot: Slot, query: Query, types: dict[str, SqlType]) -> str:
     declared = next(parameter.type for parameter in query.parameters if parameter.name == slot.name)
     type = declared or types.get(slot.name)
@@ -109,15 +133,30 @@ def _end_of_reference(words: Sequence[Word], target: int, after: int) -> int:
     return name if name < len(words) and words[name].says("(") else after
 
 
-async def _framed(session: Session, query: Query, description: MySQLDescription) -> MySQLDescription:
+async def _paged(session: Session, query: Query, description: MySQLDescription) -> MySQLDescription:
     """With the most that can follow the statement for a page of it."""
     ties = [len(description.columns)] if query.statement.has_order_by else []
     for count in [*ties, 0]:
-        try:
-            await prepare(session, prepared_text(query) + page_tail(count, "?"))
-        except pymysql.err.MySQLError as error:
-            if not is_about_statement(error):
-                raise
-        else:
+        if await _is_taken(session, prepared_text(query) + page_tail(count, "?")):
             return replace(description, windows=True, ties=count)
     return description
+
+
+async def _framed(session: Session, query: Query, description: MySQLDescription) -> MySQLDescription:
+    if query.access is not Access.READ or query.statement.verb not in ("select", "values"):
+        return description
+    if not any(column.type is not None and column.type.kind is Kind.FLOAT4 for column in description.columns):
+        return description
+    candidate = replace(description, in_frame=True)
+    program = compile_query(query, candidate, big_numbers_as_text=False)
+    return candidate if await _is_taken(session, program.sql) else description
+
+
+async def _is_taken(session: Session, sql: str) -> bool:
+    try:
+        await prepare(session, sql)
+    except pymysql.err.MySQLError as error:
+        if not is_about_statement(error):
+            raise
+        return False
+    return True

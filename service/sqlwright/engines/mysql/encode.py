@@ -14,7 +14,16 @@ from typing import Any
 import orjson
 from pymysql.constants import FIELD_TYPE
 
-from sqlwright.engines.encode import RowEncoder, WriteColumn, base64_text, float_text, json_text, number
+from sqlwright.engines.encode import (
+    RowEncoder,
+    WriteColumn,
+    as_single,
+    base64_text,
+    float_text,
+    json_text,
+    number,
+    single_text,
+)
 from sqlwright.engines.mysql.types import field_type
 from sqlwright.query import Column, Kind
 
@@ -30,6 +39,8 @@ class Encoders:
     def __init__(self, columns: Sequence[Column] = (), *, big_numbers_as_text: bool = False) -> None:
         # JSON is text to MariaDB: what is known of it comes from the description.
         self._json = frozenset(c.name for c in columns if c.type is not None and c.type.kind is Kind.JSON)
+        # Asked for as doubles, see `compile.py`.
+        self._singles = frozenset(c.name for c in columns if c.type is not None and c.type.kind is Kind.FLOAT4)
         self._big_numbers_as_text = big_numbers_as_text
         self._known: dict[tuple[Any, ...], RowEncoder] = {}
 
@@ -54,6 +65,8 @@ class Encoders:
             return _each(_bits_as_text if type.kind in _BIG and self._big_numbers_as_text else int.from_bytes)
         if type.kind is Kind.TEXT and field.name in self._json:
             return _each(json_text)
+        if type.kind is Kind.FLOAT8 and field.name in self._singles:
+            return _WRITERS[Kind.FLOAT4]
         if type.kind in _BIG and self._big_numbers_as_text:
             return _each(_digits)
         return _WRITERS.get(type.kind, _as_it_is)
@@ -96,6 +109,10 @@ def _float(text: str) -> orjson.Fragment:
     return number(float_text(float(text)))
 
 
+def _single(text: str) -> orjson.Fragment:
+    return number(single_text(as_single(float(text))))
+
+
 def _decimal(text: str) -> orjson.Fragment:
     return number(_digits(text))
 
@@ -119,7 +136,7 @@ _WRITERS: dict[Kind, WriteColumn] = {
     Kind.INT4: _each(int),
     Kind.INT8: _each(int),
     Kind.NUMERIC: _each(_decimal),
-    Kind.FLOAT4: _each(_float),
+    Kind.FLOAT4: _each(_single),
     Kind.FLOAT8: _each(_float),
     Kind.BOOL: _each(_boolean),
     Kind.BYTES: _each(base64_text),

@@ -68,7 +68,7 @@ class MySQLEngine(Engine):
             result = await guarded(lease, Access.WRITE, timeout_seconds, work, undone=True)
             transaction.refuse_ending(session)
             return result
-        if program.query.cardinality in run.NEEDS_TRANSACTION and program.query.statement.has_returning:
+        if run.needs_transaction(program):
             return await self._write_undoably(lease, program, values, timeout_seconds)
         return await guarded(lease, Access.WRITE, timeout_seconds, run.write(session, program, values, timeout_seconds))
 
@@ -150,6 +150,9 @@ class MySQLEngine(Engine):
 
     async def rollback_to_savepoint(self, lease: MySQLLease, name: str, *, timeout_seconds: float) -> None:
         await self._control(lease, timeout_seconds, transaction.rollback_to_savepoint(lease.session, name))
+
+    async def stop(self, lease: MySQLLease, *, timeout_seconds: float) -> None:
+        await self._control(lease, timeout_seconds, lease.stop())
 
     async def stay_idle(self, lease: MySQLLease, *, timeout_seconds: float) -> None:
         await self._control(lease, timeout_seconds, transaction.stay_idle(lease.session))

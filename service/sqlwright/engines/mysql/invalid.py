@@ -77,8 +77,6 @@ def _syntax(query: Query, rendered: Rendered, told: re.Match[str], start: int, e
     shown = f":{slot.name}" if slot is not None else sent[position:last]
     line, column = query.source.locate(begins)
     hint = syntax_hint(query.source.line_text(line), column)
-    if query.statement.verb == "update" and shown.lower() == "returning":
-        hint = "UPDATE has no RETURNING here: read the row back with a query of its own, in one transaction"
     return invalid(query, begins, f"syntax error near {shown!r}", hint, length=ends - begins)
 
 

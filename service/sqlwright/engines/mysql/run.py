@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlwright.engines.mysql import transaction
 from sqlwright.engines.mysql.compile import MySQLProgram, expand
+from sqlwright.engines.mysql.readback import update_and_read
 from sqlwright.engines.mysql.session import Fetched, Session
 from sqlwright.errors import MoreThanOneRow, ReadQueryWrote
 from sqlwright.query import Access, Cardinality, Result, Values, Window
@@ -16,8 +17,13 @@ CHUNK_BYTES = 1024 * 1024
 _ONE_ROW = frozenset({Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.RETURNING})
 _ONE_VALUE = frozenset({Cardinality.VALUE, Cardinality.INSERT})
 _READING = frozenset({"select", "values", "show", "explain", "describe", "desc"})
-NEEDS_TRANSACTION = _ONE_ROW | _ONE_VALUE
-"""A write whose rows may be more than its query says must be undone then."""
+_AT_MOST_ONE = _ONE_ROW | _ONE_VALUE
+
+
+def needs_transaction(program: MySQLProgram) -> bool:
+    """It is several statements, or one to be undone if its rows are more than its query says."""
+    query = program.query
+    return program.read_back is not None or (query.cardinality in _AT_MOST_ONE and query.statement.has_returning)
 
 
 async def read(
@@ -40,8 +46,11 @@ async def read_in_writing(
 
 
 async def write(session: Session, program: MySQLProgram, values: Values, timeout_seconds: float) -> Result:
-    """Run one statement, which is a transaction by itself where none is open."""
+    """Run one statement, which is a transaction by itself where none is open, and needs one if it is read back."""
     await session.limit_time(timeout_seconds)
+    if program.read_back is not None:
+        one = program.query.cardinality in _AT_MOST_ONE
+        return as_result(program, await update_and_read(session, program, values, one=one), None)
     return as_result(program, await session.fetch(*expand(program, values, None)), None)
 
 

@@ -56,8 +56,7 @@ async def explain_and_undo(session: Session, program: PostgresProgram, values: V
     if joins:
         await transaction.savepoint(session, _MARK)
     else:
-        query = program.query
-        await transaction.begin(session, query.isolation, read_only=query.access is Access.READ)
+        await transaction.begin(session, None, read_only=program.query.access is Access.READ)
     found = await explain(session, program, values, analyze=True)
     if joins:
         await transaction.rollback_to_savepoint(session, _MARK)
