@@ -56,20 +56,15 @@ SELECT artist_id FROM artist WHERE artist_id IN (:ids) ORDER BY artist_id;
 -- name: add!
 INSERT INTO artist (artist_id, name, rating) VALUES (:artist_id, :name, :rating);
 
+-- name: rename<!
+UPDATE artist SET name = :name WHERE artist_id = :artist_id RETURNING artist_id, name;
+
 -- name: add_many*!
 INSERT INTO artist (artist_id, name) VALUES (:artist_id, :name);
 
 -- name: wipe#
 DELETE FROM album;
 DELETE FROM artist;
-""",
-    "artists/rename.sql": (
-        "-- :result :returning\nUPDATE artist SET name = :name WHERE artist_id = :artist_id RETURNING artist_id, name\n"
-    ),
-    # MariaDB has RETURNING for INSERT and DELETE.
-    "artists/rename.mysql.sql": """-- :result :returning
-INSERT INTO artist (artist_id, name) SELECT artist_id, :name FROM artist WHERE artist_id = :artist_id
-ON DUPLICATE KEY UPDATE name = VALUES(name) RETURNING artist_id, name
 """,
     "shop/stock/albums.sql": "SELECT title, price FROM album WHERE artist_id = :artist_id ORDER BY album_id\n",
     "shop/add_album.sql": (

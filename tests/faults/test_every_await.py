@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from types import coroutine
-from typing import Any
 
-import asyncpg
 import pytest
 import sqlalchemy
-import uvloop
 
-import mariadb_server
+from awaits import LOOPS, Act, descriptors, every_await, nothing_is_open
 from sqlwright.query import Access
 from workbench import Bench
-
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-SUSPENSIONS_MAX = 60
-"""More than any call has: what goes on beyond would never complete."""
 
 FILES = {
     "setup.sql": """
@@ -56,8 +47,6 @@ DELETE FROM item WHERE id > 0;
 }
 ITEM = sqlalchemy.table("item", sqlalchemy.column("id"))
 BULK = [{"id": 1}, {"id": 2}, {"id": 3}]
-
-Act = Callable[[Bench], Coroutine[Any, Any, Any]]
 
 
 async def read(bench: Bench) -> None:
@@ -140,53 +129,6 @@ ACTS: list[Act] = [
 ]
 
 
-@coroutine
-def cancelled_at(work: Coroutine[Any, Any, Any], number: int, late: bool) -> Generator[Any, Any, int]:
-    """Run `work`, cancel this task when it suspends for the `number`th time, and give how often it suspended.
-
-    `late`: in the very moment when what it waits for has come, so that the result is there and is never received.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    count = 0
-    send, argument = work.send, None
-    while True:
-        try:
-            waited_for = send(argument)
-        except StopIteration:
-            return count
-        count += 1
-        if count == number:
-            if late and waited_for is not None:
-                waited_for.add_done_callback(lambda _: task.cancel())
-            else:
-                task.cancel()
-        try:
-            argument = yield waited_for
-            send = work.send
-        except BaseException as error:
-            send, argument = work.throw, error
-
-
-async def every_await(bench: Bench, act: Act, late: bool, check: Callable[[], Awaitable[None]]) -> None:
-    for number in range(1, SUSPENSIONS_MAX):
-        task = asyncio.ensure_future(_awaitable(cancelled_at(act(bench), number, late)))
-        with contextlib.suppress(asyncio.CancelledError):
-            if await task < number:
-                assert number > 1 or act is lease_only, "it never suspended: nothing was tried"
-                return
-        await check()
-    raise AssertionError("it never completes")
-
-
-async def _awaitable(work: Any) -> Any:
-    return await work
-
-
-def descriptors() -> int:
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
 async def scenario(url: str, folder: Path, act: Act, late: bool) -> None:
     bench = Bench(url, folder, reader_pool_size=1, writer_pool_size=1, acquire_timeout_seconds=5)
     await bench.database.open()
@@ -207,37 +149,10 @@ async def scenario(url: str, folder: Path, act: Act, late: bool) -> None:
             await bench.assert_whole()
             assert all(pool.size <= 1 for pools in bench.database.status().values() for pool in pools)
 
-        await every_await(bench, act, late, check)
+        await every_await(bench, act, late, check, may_be_one=act is lease_only)
         await nothing_is_open(url)
     finally:
         await bench.database.close()
-
-
-async def nothing_is_open(url: str) -> None:
-    if url.startswith("sqlite"):
-        with contextlib.closing(
-            sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
-        ) as raw:
-            raw.execute("BEGIN IMMEDIATE")
-            raw.execute("ROLLBACK")
-            assert raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "a snapshot is still held"
-        return
-    if url.startswith("mysql"):
-        sessions = "information_schema.processlist p WHERE p.db = database() AND p.id <> connection_id()"
-        ((held, busy),) = mariadb_server.execute(url, f"SELECT count(*), sum(p.command <> 'Sleep') FROM {sessions}")
-        transactions = f"SELECT count(*) FROM information_schema.innodb_trx, {sessions} AND p.id = trx_mysql_thread_id"
-        assert (int(held) <= 2, int(busy or 0), mariadb_server.execute(url, transactions)) == (True, 0, [(0,)])
-        return
-    server = await asyncpg.connect(url)
-    try:
-        held = (
-            "SELECT count(*) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND application_name = 'sqlwright'"
-        )
-        assert await server.fetchval(f"{held} AND state <> 'idle'") == 0
-        assert await server.fetchval(held) <= 2
-    finally:
-        await server.close()
 
 
 @pytest.mark.parametrize("loop", LOOPS)

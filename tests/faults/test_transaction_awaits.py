@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_every_await import LOOPS, descriptors, every_await, nothing_is_open
 
+from awaits import LOOPS, Act, descriptors, every_await, nothing_is_open
 from failing_commits import FailingCommit, failing_commit
 from sqlwright.errors import SqlwrightError, TransactionFailed
 from sqlwright.query import Access
@@ -55,8 +55,6 @@ UPDATE account SET balance = balance WHERE id = :id;
 """,
 }
 ENTRIES = [{"id": n, "amount": n} for n in range(1, 4)]
-
-Act = Callable[[Bench], Coroutine[Any, Any, None]]
 
 
 async def value(bench: Bench, name: str, body: object = None, where: Any = None) -> Any:

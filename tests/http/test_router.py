@@ -286,9 +286,9 @@ async def test_what_refuses_a_commit_is_its_problem(database_url: str, tmp_path:
         failing.spoil()
         return {"ok": True}
 
+    async with sqlwright.connect(failing.url, queries=queries) as db:
+        await db.run("orphans_setup")
     async with running(app=app) as client:
-        async with sqlwright.connect(failing.url, queries=queries) as db:
-            await db.run("orphans_setup")
         try:
             answer = await client.post("/add", params={"id": 1})
         finally:

@@ -44,8 +44,7 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
 -- @timeout 60s
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT count(*) FROM n;
 
-""",
-    "steps/changes.sql": """
+
 -- name: rate<!
 -- @param rating int?
 UPDATE artist SET rating = :rating WHERE artist_id = :artist_id RETURNING artist_id, rating;
@@ -53,18 +52,6 @@ UPDATE artist SET rating = :rating WHERE artist_id = :artist_id RETURNING artist
 -- name: rename_strictly<!
 -- @isolation serializable
 UPDATE artist SET name = :name WHERE artist_id = :artist_id RETURNING artist_id;
-""",
-    # MariaDB has RETURNING for INSERT and DELETE.
-    "steps/changes.mysql.sql": """
--- name: rate<!
--- @param rating int?
-INSERT INTO artist (artist_id, name, rating) SELECT artist_id, name, :rating FROM artist WHERE artist_id = :artist_id
-ON DUPLICATE KEY UPDATE rating = VALUES(rating) RETURNING artist_id, rating;
-
--- name: rename_strictly<!
--- @isolation serializable
-INSERT INTO artist (artist_id, name) SELECT artist_id, :name FROM artist WHERE artist_id = :artist_id
-ON DUPLICATE KEY UPDATE name = VALUES(name) RETURNING artist_id;
 """,
 }
 NOTES = "CREATE TABLE note (note_id bigint PRIMARY KEY, body json)"

@@ -26,8 +26,7 @@ from sqlwright.engines.mysql.returning import (
     choose_key,
     gives_rows,
     is_ours,
-    refuse_list,
-    refuse_with,
+    refuse,
     split_update,
     table_of,
     without_returning,
@@ -48,10 +47,10 @@ async def describe(session: Session, query: Query, *, big_numbers_as_text: bool)
     catalogue = await load_catalogue(session, words)
     scope = Scope(words, catalogue)
     types = parameter_types(query, scope)
-    asked = query
-    if is_ours(query):
-        refuse_with(query)
-        asked = replace(query, statement=without_returning(query))
+    reads_back = is_ours(query) and gives_rows(query)
+    if reads_back:
+        refuse(query)
+    asked = replace(query, statement=without_returning(query)) if is_ours(query) else query
     rendered = render(asked.statement, placeholder)
     try:
         fields = await _ask(session, asked, types)
@@ -66,7 +65,7 @@ async def describe(session: Session, query: Query, *, big_numbers_as_text: bool)
         raise
     columns = result_columns(query.statement, scope, catalogue, fields)
     check_columns(query, columns, gives_rows=bool(columns) or query.statement.verb in _ROWS_OF_THEIR_OWN)
-    key = await _key(session, query) if is_ours(query) and gives_rows(query) else ()
+    key = await _key(session, query) if reads_back else ()
     description = MySQLDescription(types, columns, as_text=uses_as_text(query, words, types), key=key)
     if query.is_paged and not query.statement.has_limit:
         description = await _paged(session, query, description)
@@ -105,7 +104,6 @@ async def _prepare(session: Session, sql: str) -> Sequence[Field]:
 async def _key(session: Session, query: Query) -> tuple[KeyColumn, ...]:
     """By what the rows of an UPDATE are found again for its RETURNING."""
     split_update(query, ())
-    refuse_list(query)
     return choose_key(query, await load_keys(session, *table_of(query)))
 
 

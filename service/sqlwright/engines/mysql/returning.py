@@ -58,15 +58,6 @@ def without_returning(query: Query) -> Statement:
     return Statement(tuple(cut), "update", query.statement.main)
 
 
-def refuse_with(query: Query) -> None:
-    """Raises `QueryInvalid`. Not every server has WITH before an UPDATE, and where it has, a locking SELECT would not
-    lock what the list reads."""
-    first = words_of(query.statement, MYSQL)[0]
-    if first.says("with"):
-        message = "an UPDATE with RETURNING takes no WITH list here"
-        raise _at(query, first, message, "write its queries as subqueries")
-
-
 def split_update(query: Query, key: Sequence[KeyColumn]) -> ReturningUpdate:
     """The statements of an UPDATE of one table. Raises `QueryInvalid` for any other."""
     statement = query.statement
@@ -79,7 +70,8 @@ def split_update(query: Query, key: Sequence[KeyColumn]) -> ReturningUpdate:
     def cut(first: int, last: int) -> list[Part]:
         return list(_cut(statement, words[first].start, words[last].start if last < len(words) else end))
 
-    table, changed = cut(target, set_at), cut(0, min(where, order, limit, returning))
+    ending = min(where, order, limit, returning)
+    table, changed = cut(target, set_at), cut(0, ending)
     condition = cut(where + 1, min(order, limit, returning)) if where < returning else []
     tail = cut(order, min(limit, returning)) if order < returning else []
     items = cut(returning + 1, len(words))
@@ -99,7 +91,7 @@ def split_update(query: Query, key: Sequence[KeyColumn]) -> ReturningUpdate:
     else:
         before = made(changed, "\nWHERE ")
     return ReturningUpdate(
-        lock=made(f"SELECT {keys}\nFROM ", table, cut(where, returning), "\nFOR UPDATE"),
+        lock=made(f"SELECT {keys}\nFROM ", table, cut(ending, returning), "\nFOR UPDATE"),
         change=(before, made("\n", tail) if tail else made()),
         read=(made("SELECT ", items, f", {keys}\nFROM ", table, "\nWHERE "), made("\nFOR UPDATE")),
         at_once=has_subquery,
@@ -113,21 +105,26 @@ def condition(query: Query, key: Sequence[KeyColumn]) -> str:
     return names[0] if len(names) == 1 else f"({', '.join(names)})"
 
 
-def refuse_list(query: Query) -> None:
-    """Raises `QueryInvalid` for what a SELECT takes and a RETURNING does not."""
+def refuse(query: Query) -> None:
+    """Raises `QueryInvalid` for what the server would take in the statements that are made, and means nothing here."""
     words = words_of(query.statement, MYSQL)
-    first = returning_list(words) + 1
-    place = outermost(words, first, len(words), *_NOT_IN_LIST)
-    if place < len(words):
+    if words[0].says("with"):
+        message = "an UPDATE with RETURNING takes no WITH list here"
+        raise _at(query, words[0], message, "write its queries as subqueries")
+    place = returning_list(words) + 1
+    if place == len(words):
+        raise _at(query, words[-1], "syntax error", "something is missing after this")
+    last = outermost(words, place, len(words), *_NOT_IN_LIST)
+    if last < len(words):
         hint = "RETURNING takes a list of expressions, and nothing follows it"
-        raise _at(query, words[place], f"syntax error near {words[place].text!r}", hint)
-    while first < len(words):
-        if words[first].says("(") and at(words, first + 1).says("select", "with"):
-            first = closing(words, first)
-        elif words[first].says("over") or (words[first].says(*_OVER_MANY_ROWS) and at(words, first + 1).says("(")):
+        raise _at(query, words[last], f"syntax error near {_written(query, words[last])!r}", hint)
+    while place < len(words):
+        if words[place].says("(") and at(words, place + 1).says("select", "with"):
+            place = closing(words, place)
+        elif words[place].says("over") or (words[place].says(*_OVER_MANY_ROWS) and at(words, place + 1).says("(")):
             message = "RETURNING gives a row for each row that is changed: nothing in it is over several rows"
-            raise _at(query, words[first], message, "a subquery may: (SELECT count(*) FROM …)")
-        first += 1
+            raise _at(query, words[place], message, "a subquery may: (SELECT count(*) FROM …)")
+        place += 1
 
 
 def table_of(query: Query) -> tuple[str, str]:
@@ -197,8 +194,12 @@ def _qualified(query: Query, words: Sequence[Word], target: int, column: KeyColu
 
 
 def _name(query: Query, word: Word) -> str:
-    written = query.source.text[word.start : word.end]
+    written = _written(query, word)
     return written[1:-1].replace("``", "`") if written.startswith("`") else written
+
+
+def _written(query: Query, word: Word) -> str:
+    return query.source.text[word.start : word.end]
 
 
 def _at(query: Query, word: Word, message: str, hint: str) -> QueryInvalid:
