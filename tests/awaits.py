@@ -56,7 +56,7 @@ async def every_await(
 ) -> None:
     """Run `act` again and again, cancelled at its first suspension, its second, and so on until it completes."""
     for number in range(1, SUSPENSIONS_MAX):
-        task = asyncio.ensure_future(_awaitable(cancelled_at(act(bench), number, late)))
+        task = asyncio.ensure_future(awaited(cancelled_at(act(bench), number, late)))
         with contextlib.suppress(asyncio.CancelledError):
             if await task < number:
                 assert number > 1 or may_be_one, "it never suspended: nothing was tried"
@@ -65,7 +65,7 @@ async def every_await(
     raise AssertionError("it never completes")
 
 
-async def _awaitable(work: Any) -> Any:
+async def awaited(work: Any) -> Any:
     return await work
 
 

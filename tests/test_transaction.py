@@ -224,6 +224,25 @@ async def test_reads_and_writes_take_turns(bench: Bench) -> None:
 # --- savepoints -------------------------------------------------------------------------------------------------
 
 
+READS = {
+    "windows": "SELECT id, rank() OVER (ORDER BY balance DESC, id) AS place, sum(balance) OVER () AS total FROM account",
+    "groups": "SELECT balance, count(*) AS accounts FROM account GROUP BY balance",
+    "steps": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) SELECT i FROM n",
+    "either": "SELECT id FROM account UNION SELECT id FROM entry ORDER BY 1",
+    "derived": "SELECT count(*) AS n FROM (SELECT DISTINCT balance FROM account ORDER BY balance LIMIT 1) AS b",
+}
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_a_read_that_needs_room_of_its_own_is_no_write(bench: Bench, name: str) -> None:
+    bench.write({f"{name}.sql": READS[name]})
+    async with bench.database.transaction() as tx:
+        await do(bench, tx, "pay", {"id": 1, "amount": 5})
+        assert (await bench.call(name, where=tx))["data"]
+        await do(bench, tx, "pay", {"id": 1, "amount": 5})
+    assert await value(bench, "balance", {"id": 1}) == 10
+
+
 async def test_a_savepoint_undoes_what_is_inside_alone(bench: Bench) -> None:
     async with bench.database.transaction() as tx:
         await do(bench, tx, "note", {"id": 1, "note": "x"})

@@ -161,11 +161,15 @@ SELECT count(*) FROM plain;
 UPDATE plain SET n = 0 WHERE id = 1 AND NOT EXISTS (SELECT 1 FROM coded WHERE code = 'x') RETURNING n
 """
     bench.write({"q.sql": files})
-    with pytest.raises(SerializationFailure):
+
+    async def free() -> None:
         async with bench.database.transaction() as tx:
             await bench.call("look", where=tx)
             execute(mysql_url, "INSERT INTO coded VALUES (1, 'x', 1)")
             await bench.call("free", where=tx)
+
+    with pytest.raises(SerializationFailure):
+        await free()
     await bench.assert_whole()
 
 
@@ -250,14 +254,15 @@ async def test_what_is_shown_is_what_is_sent(bench: Bench) -> None:
         program.sql
         == """\
 SELECT p.`id`
-FROM plain AS p WHERE p.id = ? AND p.n > (SELECT 0) ORDER BY p.n LIMIT 1 
+FROM plain AS p
+WHERE p.id = ? AND p.n > (SELECT 0) ORDER BY p.n LIMIT 1
 FOR UPDATE;
-UPDATE plain AS p SET n = ? 
-WHERE (p.id = ? AND p.n > (SELECT 0) )
+UPDATE plain AS p SET n = ?
+WHERE (p.id = ? AND p.n > (SELECT 0))
 AND p.`id` IN (…)
-ORDER BY p.n ;
-SELECT  *, ? AS x, p.`id`
-FROM plain AS p 
+ORDER BY p.n;
+SELECT *, ? AS x, p.`id`
+FROM plain AS p
 WHERE p.`id` IN (…)
 FOR UPDATE"""
     )

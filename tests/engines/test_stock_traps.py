@@ -6,17 +6,31 @@ The stock classes stay stock here: `databases.Database` with its own backends, o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
+import aiosqlite
 import asyncpg
 import databases
 import pytest
 import sqlalchemy
+from databases.backends.sqlite import SQLitePool
 
-from sqlwright.errors import AcquireTimeout, InvalidParameters, LoadError, SqlwrightError, StatementTimeout
+from awaits import SUSPENSIONS_MAX, awaited, cancelled_at
+from failing_commits import failing_commit
+from sqlwright.errors import (
+    AcquireTimeout,
+    InvalidParameters,
+    LoadError,
+    SqlwrightError,
+    StatementTimeout,
+    TransactionFailed,
+    UniqueViolation,
+)
 from sqlwright.query import Access
 
 READ, WRITE = Access.READ, Access.WRITE
@@ -345,7 +359,178 @@ async def test_writers_do_not_fail_each_other(open_bench: Any, sqlite_url: str) 
     assert await bench.call("touch", {"low": 0}) == {"affected": 200}
 
 
-async def test_isolation_that_is_silently_ignored_is_never_asked_for(stock: Stock, sqlite_url: str) -> None:
+# --- transactions ------------------------------------------------------------------------------------------------
+
+WALLETS = {
+    "wallets.sql": """
+-- name: setup#
+CREATE TABLE wallet (id integer PRIMARY KEY, balance integer NOT NULL);
+INSERT INTO wallet VALUES (1, 0), (2, 0);
+-- name: pay!
+UPDATE wallet SET balance = balance + :amount WHERE id = :id;
+-- name: open!
+INSERT INTO wallet VALUES (:id, 0);
+-- name: wallets$
+SELECT count(*) FROM wallet;
+"""
+}
+ACCOUNT = "CREATE TABLE account (id integer PRIMARY KEY, balance integer NOT NULL)"
+ORDER = "CREATE TABLE purchase (account_id integer REFERENCES account DEFERRABLE INITIALLY DEFERRED)"
+PAY = "UPDATE account SET balance = balance + 1 WHERE id = 1"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def deferring_url(request: pytest.FixtureRequest) -> str:
+    """A database whose constraints may be checked at COMMIT."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture
+async def one_connection(
+    stock: Stock, deferring_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[databases.Database]:
+    """A stock database that has, or with SQLite needs, only one connection; what it loses is closed after the test."""
+    acquire, opened = SQLitePool.acquire, []
+
+    async def acquire_and_tell(self: SQLitePool) -> aiosqlite.Connection:
+        opened.append(await acquire(self))
+        return opened[-1]
+
+    monkeypatch.setattr(SQLitePool, "acquire", acquire_and_tell)
+    is_sqlite = deferring_url.startswith("sqlite")
+    theirs = await stock(deferring_url, **({"timeout": 0.1} if is_sqlite else {"min_size": 1, "max_size": 1}))
+    await theirs.execute(ACCOUNT)
+    await theirs.execute(ORDER)
+    await theirs.execute("INSERT INTO account VALUES (1, 0)")
+    yield theirs
+    for connection in opened:
+        await connection.close()
+
+
+async def test_isolation_is_never_silently_ignored(stock: Stock, open_bench: Any, sqlite_url: str) -> None:
     theirs = await stock(sqlite_url)
     async with theirs.transaction(isolation="no such level"):
         assert await theirs.fetch_val("SELECT 1") == 1
+
+    ours = (await open_bench(sqlite_url)).database
+    with pytest.raises(ValueError, match="no such level"):
+        ours.transaction(isolation="no such level")
+
+
+async def test_a_commit_that_fails_gives_its_connection_back(
+    one_connection: databases.Database, open_bench: Any, deferring_url: str
+) -> None:
+    connection = one_connection.connection()
+
+    async def order() -> None:
+        async with connection:
+            if deferring_url.startswith("sqlite"):
+                await connection.execute("PRAGMA foreign_keys=on")
+            async with connection.transaction():
+                await connection.execute("INSERT INTO purchase VALUES (77)")
+
+    with pytest.raises((asyncpg.ForeignKeyViolationError, sqlite3.IntegrityError)):
+        await order()
+    with pytest.raises((TimeoutError, sqlite3.OperationalError)):
+        async with asyncio.timeout(0.5):  # ours: PostgreSQL's pool is empty for ever, SQLite's file locked for ever
+            await asyncio.create_task(one_connection.execute(PAY))
+    if deferring_url.startswith("sqlite"):
+        await connection._connection._connection.rollback()
+
+    failing = failing_commit(deferring_url)
+    bench = await open_bench(failing.url, {**WALLETS, **failing.files}, writer_pool_size=1)
+    await bench.call("setup")
+    await bench.call("orphans_setup")
+    for number in range(10):
+        with pytest.raises(failing.error):  # noqa: PT012 - it is the end of the block that raises
+            async with bench.database.transaction() as tx:
+                await bench.result("pay", {"id": 1, "amount": 1}, where=tx)
+                await bench.result("orphan", {"id": number}, where=tx)
+    assert await bench.call("pay", {"id": 1, "amount": 1}) == {"affected": 1}
+    await bench.assert_whole()
+
+
+async def test_a_transaction_that_is_cancelled_gives_its_connection_back(
+    one_connection: databases.Database, open_bench: Any, deferring_url: str
+) -> None:
+    """The proof of `tests/faults/test_transaction_awaits.py`, on the stock classes and then on ours."""
+
+    async def theirs() -> None:
+        async with one_connection.transaction():
+            await one_connection.execute(PAY)
+
+    threads = threading.active_count()
+
+    async def is_whole() -> bool:
+        for _ in range(20):
+            pool = one_connection._backend._pool
+            if isinstance(pool, SQLitePool):
+                whole = threading.active_count() <= threads
+            else:
+                whole = pool.get_idle_size() == pool.get_size()
+            if whole:
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
+    async def proof(work: Callable[[], Coroutine[Any, Any, None]], whole: Callable[[], Awaitable[bool]]) -> int:
+        """At which await nothing came back; 0 when everything always does."""
+        for number in range(1, SUSPENSIONS_MAX):
+            task = asyncio.ensure_future(awaited(cancelled_at(work(), number, False)))
+            with contextlib.suppress(asyncio.CancelledError):
+                if await task < number:
+                    return 0
+            if not await whole():
+                return number
+        raise AssertionError("it never completes")
+
+    assert await proof(theirs, is_whole) > 0
+
+    bench = await open_bench(deferring_url, WALLETS, writer_pool_size=1)
+    await bench.call("setup")
+    await bench.call("pay", {"id": 1, "amount": 0})
+
+    async def ours() -> None:
+        async with bench.database.transaction() as tx:
+            await bench.result("pay", {"id": 1, "amount": 1}, where=tx)
+
+    async def ours_is_whole() -> bool:
+        await bench.assert_whole()
+        return True
+
+    assert await proof(ours, ours_is_whole) == 0
+
+
+async def test_a_swallowed_error_is_told_at_the_end(stock: Stock, open_bench: Any, postgresql_url: str) -> None:
+    theirs = await stock(postgresql_url)
+    await theirs.execute(ACCOUNT)
+    async with theirs.transaction():
+        await theirs.execute("INSERT INTO account VALUES (1, 0)")
+        with contextlib.suppress(asyncpg.UniqueViolationError):
+            await theirs.execute("INSERT INTO account VALUES (1, 0)")
+    assert await theirs.fetch_val("SELECT count(*) FROM account") == 0, "nothing was raised, and nothing was kept"
+
+    bench = await open_bench(postgresql_url, WALLETS)
+    await bench.call("setup")
+    with pytest.raises(TransactionFailed):  # noqa: PT012 - it is the end of the block that raises
+        async with bench.database.transaction() as tx:
+            await bench.result("open", {"id": 3}, where=tx)
+            with contextlib.suppress(UniqueViolation):
+                await bench.result("open", {"id": 3}, where=tx)
+    assert await bench.call("wallets") == {"value": 2}
+
+
+async def test_tasks_of_a_transaction_are_in_it(stock: Stock, open_bench: Any, postgresql_url: str) -> None:
+    theirs = await stock(postgresql_url)
+    await theirs.execute(ACCOUNT)
+    async with theirs.transaction(force_rollback=True):
+        await asyncio.create_task(theirs.execute("INSERT INTO account VALUES (1, 0)"))
+    assert await theirs.fetch_val("SELECT count(*) FROM account") == 1, "it was on another connection"
+
+    bench = await open_bench(postgresql_url, WALLETS)
+    await bench.call("setup")
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - rolled back by what the block raises
+        async with bench.database.transaction() as tx:
+            await asyncio.gather(*(bench.result("open", {"id": n}, where=tx) for n in range(3, 9)))
+            raise ZeroDivisionError
+    assert await bench.call("wallets") == {"value": 2}

@@ -7,6 +7,8 @@ import socket
 import struct
 from urllib.parse import parse_qs, urlsplit
 
+_PORTS = {"mysql": 3306}
+
 
 class FaultProxy:
     """Stands before the server of `url`; `address` is the same database through the proxy."""
@@ -14,7 +16,8 @@ class FaultProxy:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._path = f"{parse_qs(parts.query).get('host', ['/tmp'])[0]}/.s.PGSQL.{parts.port or 5432}"
-        self._target = (parts.hostname, parts.port or 5432)
+        self._scheme = parts.scheme
+        self._target = (parts.hostname, parts.port or _PORTS.get(parts.scheme, 5432))
         self._login = (parts.username or "postgres") + (f":{parts.password}" if parts.password else "")
         self._name = parts.path
         self._server: asyncio.Server | None = None
@@ -27,7 +30,7 @@ class FaultProxy:
 
     @property
     def address(self) -> str:
-        return f"postgresql://{self._login}@127.0.0.1:{self.port}{self._name}"
+        return f"{self._scheme}://{self._login}@127.0.0.1:{self.port}{self._name}"
 
     async def accept(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)

@@ -44,7 +44,6 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
 -- @timeout 60s
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT count(*) FROM n;
 
-
 -- name: rate<!
 -- @param rating int?
 UPDATE artist SET rating = :rating WHERE artist_id = :artist_id RETURNING artist_id, rating;

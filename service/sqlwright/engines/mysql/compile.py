@@ -70,6 +70,7 @@ class ReadBack:
     key: tuple[KeyColumn, ...]
     condition: str
     """Stands before `IN (…)`, `%` doubled."""
+    shown: tuple[str, str, str]
 
 
 def compile_query(query: Query, description: Description | None, *, big_numbers_as_text: bool) -> MySQLProgram:
@@ -87,14 +88,12 @@ def _read_back(query: Query, own: MySQLDescription, encoder: Encoders) -> MySQLP
     programs = [_part(query, part, own, encoder) for part in (made.lock, *made.change, *made.read)]
     lock, before, after, reading, read = programs
     compared = condition(query, own.key)
-    return replace(
-        lock,
-        sql=f"{lock.sql};\n{before.sql}{compared} IN (…){after.sql};\n{reading.sql}{compared} IN (…){read.sql}",
-        order=tuple(name for program in programs for name in program.order),
-        read_back=ReadBack(
-            lock, (before, after), (reading, read), made.at_once, own.key, compared.replace("%", "%%")
-        ),
-    )
+    keys = f"{compared} IN (…)"
+    shown = (lock.sql, f"{before.sql}{keys}{after.sql}", f"{reading.sql}{keys}{read.sql}")
+    escaped = compared.replace("%", "%%")
+    steps = ReadBack(lock, (before, after), (reading, read), made.at_once, own.key, escaped, shown)
+    order = tuple(name for program in programs for name in program.order)
+    return replace(lock, sql=";\n".join(shown), order=order, read_back=steps)
 
 
 def _part(query: Query, statement: Statement, own: MySQLDescription, encoder: Encoders) -> MySQLProgram:

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlwright.engines.mysql import transaction
 from sqlwright.engines.mysql.backend import MySQLLease
-from sqlwright.engines.mysql.compile import MySQLProgram, expand
+from sqlwright.engines.mysql.compile import MySQLProgram, ReadBack, expand
+from sqlwright.engines.mysql.readback import changing, lock, reading
 from sqlwright.engines.mysql.session import Session
 from sqlwright.query import Access, Explanation, Values
 
@@ -22,9 +23,8 @@ async def explain(
     """`analyze` runs the statement in a transaction, and undoes it."""
     session = lease.session
     await session.limit_time(timeout_seconds)
-    sql, arguments = expand(program, values, None)
     if not analyze:
-        return _explanation(await _ask(session, f"EXPLAIN FORMAT=JSON {sql}", arguments), analyzed=False)
+        return await _explained(session, program, values, "EXPLAIN FORMAT=JSON ", analyzed=False)
     only_reads = lease.read_only or program.query.access is Access.READ
     alone = not lease.in_transaction
     if alone:
@@ -32,19 +32,41 @@ async def explain(
     else:
         transaction.refuse_committing(program.query.statement.verb)
         await transaction.savepoint(session, "sqlwright_explained")
-    if session.is_mariadb:
-        answer = await _ask(session, f"ANALYZE FORMAT=JSON {sql}", arguments)
-    else:
-        answer = await _ask(session, f"EXPLAIN ANALYZE {sql}", arguments)
+    asks = "ANALYZE FORMAT=JSON " if session.is_mariadb else "EXPLAIN ANALYZE "
+    explanation = await _explained(session, program, values, asks, analyzed=True)
     if alone:
         await transaction.rollback(session)
     else:
         await transaction.rollback_to_savepoint(session, "sqlwright_explained")
-    return _explanation(answer, analyzed=True)
+    return explanation
 
 
-async def _ask(session: Session, sql: str, arguments: Any) -> str:
-    return "\n".join(str(row[0]) for row in (await session.fetch(sql, arguments)).rows)
+async def _explained(
+    session: Session, program: MySQLProgram, values: Values, asks: str, *, analyzed: bool
+) -> Explanation:
+    if program.read_back is not None:
+        return await _steps(session, program.read_back, values, asks, analyzed=analyzed)
+    sql, arguments = expand(program, values, None)
+    return _explanation(await _ask(session, session.encoded(asks + sql, arguments)), analyzed=analyzed)
+
+
+async def _steps(session: Session, steps: ReadBack, values: Values, asks: str, *, analyzed: bool) -> Explanation:
+    """An UPDATE with RETURNING is several statements. What follows the first one depends on the rows that it finds;
+    of many rows, the first ones tell how it goes."""
+    keys = await lock(session, steps, values) if analyzed else []
+    sent = [session.encoded(*expand(steps.lock, values, None))]
+    if keys:
+        sent += [changing(session, steps, values, keys)[0], reading(session, steps, values, keys)[0]]
+    found = [_explanation(await _ask(session, asks.encode() + data), analyzed=analyzed) for data in sent]
+    texts = [f"{sql}\n{told.text}" for sql, told in zip(steps.shown, found, strict=False)]
+    texts += [f"{sql}\n(by the keys that the first statement finds)" for sql in steps.shown[len(found) :]]
+    plans = [{"sql": sql, "plan": told.plan} for sql, told in zip(steps.shown, found, strict=False)]
+    return Explanation("\n\n".join(texts), plans, analyzed)
+
+
+async def _ask(session: Session, data: bytes) -> str:
+    (answer,) = await session.fetch_many([data])
+    return "\n".join(str(row[0]) for row in answer.rows)
 
 
 def _explanation(answer: str, *, analyzed: bool) -> Explanation:

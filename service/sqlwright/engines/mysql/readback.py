@@ -19,7 +19,7 @@ async def update_and_read(session: Session, program: MySQLProgram, values: Value
     the way; the caller undoes what was done."""
     steps = program.read_back
     assert steps is not None, "only an UPDATE with RETURNING is read back"
-    keys = await _lock(session, steps, values)
+    keys = await lock(session, steps, values)
     if one and len(keys) > 1:
         raise MoreThanOneRow("the statement gave more than one row")
     if not keys:
@@ -35,7 +35,8 @@ async def update_and_read(session: Session, program: MySQLProgram, values: Value
     return _in_order(steps, keys, answers)
 
 
-async def _lock(session: Session, steps: ReadBack, values: Values) -> list[Row]:
+async def lock(session: Session, steps: ReadBack, values: Values) -> list[Row]:
+    """The keys of the rows that the statement will change."""
     return (await session.fetch(*expand(steps.lock, values, None))).rows
 
 

@@ -54,7 +54,7 @@ def gives_rows(query: Query) -> bool:
 def without_returning(query: Query) -> Statement:
     """The UPDATE alone, as the file has it."""
     words = words_of(query.statement, MYSQL)
-    cut = _cut(query.statement, words[0].start, words[returning_list(words)].start)
+    cut = _cut(query.statement, words[0].start, words[returning_list(words) - 1].end)
     return Statement(tuple(cut), "update", query.statement.main)
 
 
@@ -65,15 +65,14 @@ def split_update(query: Query, key: Sequence[KeyColumn]) -> ReturningUpdate:
     target, set_at = _target(query, words)
     returning = returning_list(words)
     where, order, limit = (outermost(words, set_at, returning, word) for word in ("where", "order", "limit"))
-    end = words[-1].end + 1
 
     def cut(first: int, last: int) -> list[Part]:
-        return list(_cut(statement, words[first].start, words[last].start if last < len(words) else end))
+        return list(_cut(statement, words[first].start, words[last - 1].end)) if first < last else []
 
     ending = min(where, order, limit, returning)
     table, changed = cut(target, set_at), cut(0, ending)
-    condition = cut(where + 1, min(order, limit, returning)) if where < returning else []
-    tail = cut(order, min(limit, returning)) if order < returning else []
+    condition = cut(where + 1, min(order, limit, returning))
+    tail = cut(order, min(limit, returning))
     items = cut(returning + 1, len(words))
     place = words[returning].start
 
@@ -91,7 +90,7 @@ def split_update(query: Query, key: Sequence[KeyColumn]) -> ReturningUpdate:
     else:
         before = made(changed, "\nWHERE ")
     return ReturningUpdate(
-        lock=made(f"SELECT {keys}\nFROM ", table, cut(ending, returning), "\nFOR UPDATE"),
+        lock=made(f"SELECT {keys}\nFROM ", table, "\n", cut(ending, returning), "\nFOR UPDATE"),
         change=(before, made("\n", tail) if tail else made()),
         read=(made("SELECT ", items, f", {keys}\nFROM ", table, "\nWHERE "), made("\nFOR UPDATE")),
         at_once=has_subquery,

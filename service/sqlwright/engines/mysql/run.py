@@ -38,9 +38,9 @@ async def read_in_writing(
     session: Session, program: MySQLProgram, values: Values, window: Window | None, timeout_seconds: float
 ) -> Result:
     """The same in a transaction that may write. Raises `ReadQueryWrote` once it has."""
-    before = await transaction.rows_written(session)
+    before = await transaction.writes_of(session)
     result = await read(session, program, values, window, timeout_seconds)
-    if await transaction.rows_written(session) != before:
+    if await transaction.writes_of(session) != before:
         raise ReadQueryWrote("a query that only reads tried to write")
     return result
 
