@@ -12,6 +12,7 @@ from table_facade import Facade
 from sqlwright.body import render_body
 from sqlwright.crud import perform
 from sqlwright.errors import InvalidPageToken, InvalidParameters
+from sqlwright.parameters import FAULTS_MAX
 
 ARTISTS = [("Abba", 5), ("accept", 3), ("Björk", None), ("100% pure", 3), ("10_0", 1)]
 
@@ -116,6 +117,30 @@ async def test_what_cannot_be_asked_is_told_at_once(
     assert [(f.place, f.parameter, f.code) for f in error.value.faults] == [("query", n, c) for n, c, _ in faults]
     for fault, (_, _, words) in zip(error.value.faults, faults, strict=True):
         assert words in fault.detail
+
+
+async def test_of_many_faults_the_first_are_looked_for(facade: Facade, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that are near take long to find in a wide table, and a caller may send very many."""
+    looked = 0
+
+    def count(*_: object, **__: object) -> list[str]:
+        nonlocal looked
+        looked += 1
+        return []
+
+    monkeypatch.setattr("difflib.get_close_matches", count)
+    wrong = [f"wrong{number}" for number in range(3 * FAULTS_MAX)]
+    for ask in (
+        facade.tables.list_from_query_string("artist", "&".join(wrong).encode()),
+        facade.tables.list_from_query_string("artist", b"sort=" + ",".join(wrong).encode()),
+        facade.tables.list("artist", dict.fromkeys(wrong, 1)),
+        facade.tables.list("artist", sort=wrong),
+    ):
+        looked = 0
+        with pytest.raises(InvalidParameters) as error:
+            await ask
+        assert len(error.value.faults) == FAULTS_MAX
+        assert looked <= FAULTS_MAX * 2  # once more when the table may have changed
 
 
 async def test_json_is_not_compared(facade: Facade) -> None:

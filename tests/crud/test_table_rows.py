@@ -166,6 +166,13 @@ async def test_values_that_are_no_object(facade: Facade, values: object) -> None
     assert faults(error) == [("body", "", "type")]
 
 
+async def test_a_key_that_clients_take_for_a_folder(open_facade: OpenFacade, database_url: str) -> None:
+    facade = await open_facade(database_url, {"s.sql": "-- name: setup#\nCREATE TABLE t (k varchar(9) PRIMARY KEY);\n"})
+    for key, segment in ((".", "%2E"), ("..", "%2E%2E"), ("...", "...")):
+        assert await facade.location(facade.tables.create("t", {"k": key})) == segment
+        assert await facade.answer(facade.tables.get("t", PathKey(segment))) == {"k": key}
+
+
 async def test_any_name_can_be_a_tables_or_a_columns(facade: Facade) -> None:
     table = await facade.tables.table(ODD)
     group, quoted, size, p1, naive = (column.name for column in table.columns)

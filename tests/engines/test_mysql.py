@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from typing import Any
 
+import pymysql
 import pytest
 
-from mariadb_server import execute
+from mariadb_server import connect, execute
+from sqlwright.engines.mysql.errors import translate
 from sqlwright.errors import (
     CheckViolation,
     DatabaseError,
@@ -21,15 +24,18 @@ from sqlwright.errors import (
     NotNullViolation,
     OutcomeUnknown,
     PermissionDenied,
+    ProgramLimitExceeded,
     QueryInvalid,
     RaisedByStatement,
     ReadQueryWrote,
     SerializationFailure,
+    SqlwrightError,
     StatementFailed,
     StatementTimeout,
     TransactionFailed,
     UniqueViolation,
 )
+from sqlwright.query import Access
 from workbench import Bench
 
 SCHEMA = """
@@ -95,6 +101,10 @@ WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) 
 SELECT LENGTH(GROUP_CONCAT(REPEAT('x', 1000))) FROM seq_1_to_3000;
 -- name: drop_it!
 DROP TABLE counter;
+-- name: rename_many*!
+UPDATE maker SET name = :name WHERE maker_id = :maker_id;
+-- name: end_it!
+CALL end_it();
 -- name: load*!
 INSERT INTO maker (name) VALUES (:name);
 """,
@@ -144,6 +154,45 @@ async def test_what_is_refused_says_what_it_is_about(
     error = await fails(bench, name, body)
     assert (type(error), error.constraint, error.columns) == (cause, *about)
     assert error.outcome == "none"
+
+
+@pytest.mark.parametrize(
+    ("code", "read", "write"),
+    [
+        (1290, ReadQueryWrote, DatabaseUnavailable),
+        (1792, ReadQueryWrote, DatabaseUnavailable),
+        (2006, DatabaseUnavailable, OutcomeUnknown),
+        (2013, DatabaseUnavailable, OutcomeUnknown),
+        (1040, DatabaseUnavailable, DatabaseUnavailable),
+        (1045, DatabaseUnavailable, DatabaseUnavailable),
+        (1049, DatabaseUnavailable, DatabaseUnavailable),
+        (1053, DatabaseUnavailable, DatabaseUnavailable),
+        (1114, DatabaseUnavailable, DatabaseUnavailable),
+        (1020, SerializationFailure, SerializationFailure),
+        (1213, SerializationFailure, SerializationFailure),
+        (1205, LockTimeout, LockTimeout),
+        (1317, StatementTimeout, StatementTimeout),
+        (1969, StatementTimeout, StatementTimeout),
+        (3024, StatementTimeout, StatementTimeout),
+        (1690, InvalidValue, InvalidValue),
+        (1142, PermissionDenied, PermissionDenied),
+        (1153, ProgramLimitExceeded, ProgramLimitExceeded),
+        (1146, StatementFailed, StatementFailed),
+        (9999, StatementFailed, StatementFailed),
+    ],
+)
+def test_error_numbers(code: int, read: type[SqlwrightError], write: type[SqlwrightError]) -> None:
+    error = pymysql.err.OperationalError(code, "secret")
+    for access, cause in ((Access.READ, read), (Access.WRITE, write)):
+        found = translate(error, access)
+        assert type(found) is cause
+        assert "secret" not in str(found)
+
+
+def test_what_is_not_the_drivers_is_left_alone() -> None:
+    assert translate(KeyError("x"), Access.READ) is None
+    assert isinstance(translate(ConnectionResetError(), Access.READ), DatabaseUnavailable)
+    assert isinstance(translate(ConnectionResetError(), Access.WRITE), OutcomeUnknown)
 
 
 async def test_a_row_that_is_referred_to_stays(bench: Bench) -> None:
@@ -265,6 +314,41 @@ async def test_a_bulk_call_that_fails_in_the_middle_changes_nothing(bench: Bench
     assert await bench.call("load", items) == {"affected": 599}
 
 
+async def test_what_was_sent_behind_a_deadlock_is_not_kept(bench: Bench, mysql_url: str) -> None:
+    """The items of a bulk call are sent before the answers to those before them have come."""
+    await bench.call("load", [{"name": f"m{n}"} for n in range(50)])
+    ids = [row["maker_id"] for row in (await bench.call("makers"))["data"]]
+    items = [{"maker_id": number, "name": f"n{number}"} for number in ids]
+    with closing(connect(mysql_url)) as other, other.cursor() as cursor:
+        # The one that has changed less is given up.
+        cursor.execute("BEGIN; INSERT INTO counter SELECT seq FROM seq_1_to_1000")
+        cursor.execute(f"UPDATE maker SET name = 'theirs' WHERE maker_id = {ids[1]}")
+
+        async def rename_all() -> None:
+            async with bench.database.transaction() as tx:
+                await bench.call("rename_many", items, where=tx)
+
+        renaming = asyncio.create_task(rename_all())
+        waiting = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+        for _ in range(6):
+            await asyncio.sleep(0.15)  # who looks more often is shown what was seen before
+            if execute(mysql_url, waiting) != [(0,)]:
+                break
+        await asyncio.to_thread(cursor.execute, f"UPDATE maker SET name = 'x' WHERE maker_id = {ids[0]}")
+        with pytest.raises(SerializationFailure):
+            await renaming
+        cursor.execute("ROLLBACK")
+    assert [row["name"] for row in (await bench.call("makers"))["data"]][2:4] == ["m0", "m1"]
+
+
+async def test_a_procedure_that_ends_the_transaction_is_told(bench: Bench, mysql_url: str) -> None:
+    execute(mysql_url, "CREATE PROCEDURE end_it() BEGIN COMMIT; END")
+    with pytest.raises(StatementFailed, match="ended the transaction"):
+        async with bench.database.transaction() as tx:
+            await bench.call("rename", {"maker_id": 1, "name": "kept"}, where=tx)
+            await bench.call("end_it", where=tx)
+
+
 async def test_a_killed_connection_tells_what_is_known(bench: Bench, mysql_url: str) -> None:
     async def kill_soon(what: str) -> None:
         for _ in range(200):
@@ -314,8 +398,6 @@ async def test_who_may_not_is_told_so(bench: Bench, open_bench: Any, mysql_url: 
 
 
 async def test_rows_come_in_pieces_and_who_leaves_early_leaves_nothing(bench: Bench) -> None:
-    from sqlwright.query import Access
-
     bench.write(
         {"all.sql": "-- name: everything\nSELECT seq, REPEAT('x', 200) AS x FROM seq_1_to_100000 ORDER BY seq;"}
     )

@@ -13,6 +13,7 @@ import pytest
 
 from mariadb_server import execute
 from sqlwright.errors import QueryInvalid, SerializationFailure, StatementFailed
+from sqlwright.query import Access
 from workbench import Bench
 
 SCHEMA = """
@@ -146,11 +147,43 @@ async def test_a_number_is_compared_as_text_with_text_in_every_part(ask: Ask) ->
     assert (await ask(sql, {"n": 1, "note": 0}))["data"] == []
 
 
+async def see_newer_rows(tx: Any) -> None:
+    """As on MySQL, which lets a transaction change what its snapshot does not have."""
+    async with tx.lease(Access.WRITE) as lease:
+        await lease.session.fetch("SET innodb_snapshot_isolation = OFF")
+
+
 async def test_what_did_not_change_is_read_as_it_is_now(bench: Bench, mysql_url: str) -> None:
-    bench.write({"q.sql": "-- name: same<!\nUPDATE plain SET n = 77 WHERE id = 1 RETURNING n, note"})
-    async with bench.database.transaction(isolation="read_committed") as tx:
+    files = {
+        "same.sql": "-- :result :returning\nUPDATE plain SET n = 77 WHERE id = 1 RETURNING n, note",
+        "look.sql": "-- :result :value\nSELECT note FROM plain WHERE id = 1",
+    }
+    bench.write(files)
+    async with bench.database.transaction(isolation="repeatable_read") as tx:
+        await see_newer_rows(tx)
+        assert await bench.call("look", where=tx) == {"value": "a"}
         execute(mysql_url, "UPDATE plain SET n = 77, note = 'new' WHERE id = 1")
         assert await bench.call("same", where=tx) == {"n": 77, "note": "new"}
+
+
+async def test_who_waits_for_a_row_finds_it_as_it_is_then(bench: Bench) -> None:
+    files = {
+        "take.sql": "-- :result :many\nUPDATE plain SET note = :by WHERE n = 20 AND note = 'b' RETURNING id",
+        "waits.sql": "-- :result :value\nSELECT max(trx_state = 'LOCK WAIT') FROM information_schema.innodb_trx",
+    }
+    bench.write(files)
+    async with bench.database.transaction() as second:
+        await see_newer_rows(second)
+        async with bench.database.transaction() as first:
+            assert (await bench.call("take", {"by": "first"}, where=first))["data"] == [{"id": 2}]
+            late = asyncio.ensure_future(bench.call("take", {"by": "second"}, where=second))
+            for _ in range(500):
+                if (await bench.call("waits"))["value"]:
+                    break
+                await asyncio.sleep(0.01)
+            else:
+                pytest.fail("the second one does not wait")
+        assert (await late)["data"] == []
 
 
 async def test_what_a_subquery_in_where_no_longer_says_is_not_changed(bench: Bench, mysql_url: str) -> None:
@@ -164,6 +197,7 @@ UPDATE plain SET n = 0 WHERE id = 1 AND NOT EXISTS (SELECT 1 FROM coded WHERE co
 
     async def free() -> None:
         async with bench.database.transaction() as tx:
+            await see_newer_rows(tx)
             await bench.call("look", where=tx)
             execute(mysql_url, "INSERT INTO coded VALUES (1, 'x', 1)")
             await bench.call("free", where=tx)
@@ -266,3 +300,25 @@ FROM plain AS p
 WHERE p.`id` IN (…)
 FOR UPDATE"""
     )
+
+
+@pytest.mark.parametrize("analyze", [False, True])
+@pytest.mark.parametrize(("low", "found"), [(1, 3), (9, 1)])
+async def test_the_plan_of_every_statement(bench: Bench, low: int, found: int, *, analyze: bool) -> None:
+    files = {
+        "up.sql": "UPDATE plain SET n = n + 1 WHERE id >= :low RETURNING n",
+        "sum.sql": "-- :result :value\nSELECT sum(n) FROM plain",
+    }
+    bench.write(files)
+    program = (await bench.contracts.get(bench.registry["up"])).program
+    async with bench.database.lease(Access.WRITE) as lease:
+        explained = await bench.database.engine.explain(lease, program, [low], analyze=analyze, timeout_seconds=5)
+    sent = program.sql.split(";\n")
+    expected = sent[: found if analyze else 1]
+    assert [step["sql"] for step in explained.plan] == expected
+    assert all(step["plan"]["query_block"] for step in explained.plan)
+    assert all(sql in explained.text for sql in sent)
+    assert explained.text.count("by the keys") == 3 - len(expected)
+    assert "table plain" in explained.text or low > 3
+    assert await bench.call("sum") == {"value": 60}
+    await bench.assert_whole()

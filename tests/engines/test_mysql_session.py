@@ -268,6 +268,16 @@ async def test_who_cannot_connect_is_told_so(mysql_url: str) -> None:
                 await sessions.use("SELECT 1")
 
 
+async def test_who_asks_for_tls_never_speaks_in_the_clear(mysql_url: str) -> None:
+    async with Sessions(f"{mysql_url}?ssl=true&ssl_verify_cert=false") as sessions:
+        if execute(mysql_url, "SELECT @@have_ssl") == [("YES",)]:
+            [[_, cipher]] = await sessions.use("SHOW STATUS LIKE 'Ssl_cipher'")
+            assert cipher
+        else:
+            with pytest.raises(DatabaseUnavailable):
+                await sessions.use("SELECT 1")
+
+
 async def test_no_connection_is_forgotten(mysql_url: str) -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")

@@ -142,6 +142,7 @@ async def test_the_limit_of_a_statement_is_its_own(bench: Bench) -> None:
                 async with tx.savepoint():
                     assert await value(bench, "limit_of_its_own", tx) == "1234ms"
                     raise ZeroDivisionError
+            assert await value(bench, "limit_of_its_own", tx) == "1234ms"
             async with tx.savepoint():
                 assert await value(bench, "limit_of_default", tx) == "5s"
                 assert await value(bench, "limit_of_its_own", tx) == "1234ms"

@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 
-from sqlwright.errors import DatabaseUnavailable, SqlwrightError, StatementTimeout, TransactionFailed
+from sqlwright.errors import (
+    DatabaseUnavailable,
+    ForeignKeyViolation,
+    SqlwrightError,
+    StatementTimeout,
+    TransactionFailed,
+)
 from sqlwright.query import Access
 from workbench import Bench
 
@@ -105,6 +111,23 @@ async def test_a_statement_does_not_run_beside_a_transaction_that_is_gone(bench:
                 await attempt()
         await engine.rollback(lease, timeout_seconds=1)
     assert await count(bench) == 0
+
+
+async def test_a_refused_commit_is_rolled_back_by_the_engine(bench: Bench) -> None:
+    """Not only by the release of the connection."""
+    engine = bench.database.engine
+    async with bench.database.lease(Access.WRITE) as lease:
+
+        def orphan(raw: sqlite3.Connection, _: Any) -> None:
+            raw.execute("CREATE TABLE child (item_id REFERENCES item DEFERRABLE INITIALLY DEFERRED)").close()
+            raw.execute("INSERT INTO child VALUES (77)").close()
+
+        await engine.begin(lease, isolation=None, read_only=False, timeout_seconds=1)
+        await lease.session.call(orphan, 1)
+        with pytest.raises(ForeignKeyViolation):
+            await engine.commit(lease, timeout_seconds=1)
+        assert not lease.session.raw.in_transaction
+        await engine.rollback(lease, timeout_seconds=1)
 
 
 async def test_readers_go_on_beside_a_writer(bench: Bench) -> None:

@@ -21,6 +21,9 @@ CREATE TABLE odd (
 CREATE TABLE filled (id int AUTO_INCREMENT PRIMARY KEY, code varchar(5) NOT NULL);
 CREATE TRIGGER fill BEFORE INSERT ON filled FOR EACH ROW SET NEW.code = 'made';
 CREATE TABLE sqlwright_migrations (id int);
+CREATE TABLE ticks (`a``b` varchar(20) PRIMARY KEY, ```` int NULL, UNIQUE KEY (````));
+CREATE TABLE broken_line (`a
+b` int PRIMARY KEY, c int);
 """
 
 
@@ -37,7 +40,7 @@ async def answer(bench: Bench, operation: Awaitable[Any]) -> bytes:
 
 async def test_the_catalogue_tells_the_rest(bench: Bench) -> None:
     tables = Tables(bench.database, bench.settings)
-    assert await tables.names() == ["filled", "odd"]
+    assert await tables.names() == ["filled", "odd", "ticks"]
     columns = (await tables.table("odd")).by_name
     assert columns["mood"].values == ("sad", "ok")
     assert columns["twice"].read_only
@@ -45,6 +48,18 @@ async def test_the_catalogue_tells_the_rest(bench: Bench) -> None:
     assert columns["code"].required
     assert columns["id"].is_filled
     assert columns["doc"].type.kind == "json"
+
+
+async def test_backticks_in_names(bench: Bench) -> None:
+    tables = Tables(bench.database, bench.settings)
+    table = await tables.table("ticks")
+    assert (list(table.by_name), table.primary_key) == (["a`b", "`"], ("a`b",))
+    assert await answer(bench, tables.create("ticks", {"a`b": "x", "`": 1})) == b'{"a`b":"x","`":1}'
+    assert await answer(bench, tables.update("ticks", "x", {"`": 2})) == b'{"a`b":"x","`":2}'
+    await answer(bench, tables.create("ticks", {"a`b": "y", "`": 3}))
+    with pytest.raises(UniqueViolation) as twice:
+        await answer(bench, tables.update("ticks", "y", {"`": 2}))
+    assert [(f.parameter, f.code) for f in twice.value.faults] == [("`", "unique")]
 
 
 async def test_values_and_errors(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from sqlwright.crud.table import Table, TableColumn
 from sqlwright.errors import ParameterFault
+from sqlwright.parameters import FAULTS_MAX
 from sqlwright.parameters.query_string import split_query_string
 from sqlwright.parameters.refusal import Refused, clipped, quoted, shown
 from sqlwright.query import Kind
@@ -62,6 +63,8 @@ def read_query_string(table: Table, raw: bytes) -> Asked:
     rest = []
     seen: set[str] = set()
     for pair in raw.split(b"&"):
+        if len(asked.faults) >= FAULTS_MAX:
+            break
         for name, text in split_query_string(pair):
             if name in ("limit", "next"):
                 rest.append(pair)
@@ -95,6 +98,8 @@ def read_values(table: Table, filters: Mapping[str, object], sort: Iterable[obje
     if names:
         _read_sort(table, names, asked, "body")
     for name, value in filters.items():
+        if len(asked.faults) >= FAULTS_MAX:
+            break
         found = _filter(table, name, asked, "body")
         if found is None:
             continue
@@ -173,6 +178,8 @@ def _read_is_null(found: Filter, value: bool | None, said: str, asked: Asked, pl
 def _read_sort(table: Table, names: Iterable[object], asked: Asked, place: Place) -> None:
     seen = set()
     for name in names:
+        if len(asked.faults) >= FAULTS_MAX:
+            return
         if not isinstance(name, str):
             detail = f"names of columns are expected, not {shown(name)}"
             asked.faults.append(_fault(place, "sort", "type", detail))

@@ -83,4 +83,6 @@ def location(operation: Operation, body: bytes) -> str:
     row = parse_json_text(body.decode("utf-8"), _DEPTH_MAX)
     assert isinstance(row, dict)
     values = [row[name] for name in operation.table.primary_key]
-    return ",".join(quote(value if isinstance(value, str) else dump_json(value), safe="") for value in values)
+    segment = ",".join(quote(value if isinstance(value, str) else dump_json(value), safe="") for value in values)
+    # Plain, a client resolves these two before it asks, as it does in a file's path.
+    return segment.replace(".", "%2E") if segment in (".", "..") else segment

@@ -118,7 +118,7 @@ class Engine(ABC):
         Raises `QueryInvalid` with a diagnostic for a statement that the database does not understand.
         """
 
-    # --- transactions: what `transaction.py` is made of ---------------------------------------------------------
+    # --- transactions: what `transaction/` is made of ----------------------------------------------------------
     #
     # All raise only `SqlwrightError`s and CancelledError. A caller that is cancelled, or gets an error, inside one of
     # these just releases the lease: the pool's own task rolls back and mends the connection, or throws it away.
@@ -138,15 +138,15 @@ class Engine(ABC):
         """Also of a transaction that the database has already ended."""
         raise NotImplementedError
 
-    async def allow_writes(self, lease: Any, *, timeout_seconds: float) -> None:
+    async def allow_writes(self, lease: Any, *, timeout_seconds: float) -> None:  # noqa: B027 - nothing to do for most
         """Before a write in a transaction, also one by the driver or by SQLAlchemy Core: for engines where `run` of a
         query that reads leaves something behind that keeps the transaction from writing."""
 
-    async def stop(self, lease: Any, *, timeout_seconds: float) -> None:
+    async def stop(self, lease: Any, *, timeout_seconds: float) -> None:  # noqa: B027 - nothing to do for most
         """End the statement that a cancelled caller has left, for who goes on with the lease all the same; for
         engines where the next statement does not see to that by itself."""
 
-    async def stay_idle(self, lease: Any, *, timeout_seconds: float) -> None:
+    async def stay_idle(self, lease: Any, *, timeout_seconds: float) -> None:  # noqa: B027 - nothing to do for most
         """Let the open transaction be idle for as long as it likes (a test in a debugger), where the session's own
         settings would end it."""
 

@@ -7,7 +7,7 @@ an engine asks its catalogue for and leaves in `info`: `TableFacts` of a table a
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +66,19 @@ def is_wanted(name: str, names: Collection[str] | None) -> bool:
     return name in names if names is not None else not name.lower().startswith(_OURS)
 
 
-def read_tables(connection: sqlalchemy.Connection, names: Collection[str] | None) -> sqlalchemy.MetaData:
-    """Tables and views of the default schema. Tables that they refer to are not followed."""
+def read_tables(
+    connection: sqlalchemy.Connection, names: Collection[str] | None, spelled: Callable[[str], str] = str
+) -> sqlalchemy.MetaData:
+    """Tables and views of the default schema. Tables that they refer to are not followed.
+
+    `spelled` gives a column's name as the database has it, where SQLAlchemy has not.
+    """
     metadata = sqlalchemy.MetaData()
+
+    @sqlalchemy.event.listens_for(metadata, "column_reflect")
+    def spell(_inspector: object, _table: object, column: dict[str, Any]) -> None:
+        column["name"] = spelled(column["name"])
+
     with warnings.catch_warnings():
         # Types and indexes that SQLAlchemy does not know: the catalogue tells us their names.
         warnings.simplefilter("ignore", sqlalchemy.exc.SAWarning)
@@ -76,7 +86,9 @@ def read_tables(connection: sqlalchemy.Connection, names: Collection[str] | None
     return metadata
 
 
-async def read_tables_over(driver: str, connection: Any, names: Collection[str] | None) -> sqlalchemy.MetaData:
+async def read_tables_over(
+    driver: str, connection: Any, names: Collection[str] | None, spelled: Callable[[str], str] = str
+) -> sqlalchemy.MetaData:
     """The same over an asynchronous driver. `connection` is the driver's, `Borrowed`. Raises the driver's errors."""
 
     async def lend(*_: Any, **__: Any) -> Any:
@@ -85,7 +97,7 @@ async def read_tables_over(driver: str, connection: Any, names: Collection[str] 
     engine = create_async_engine(f"{driver}://", async_creator=lend, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     try:
         async with engine.connect() as opened:
-            return await opened.run_sync(read_tables, names)
+            return await opened.run_sync(read_tables, names, spelled)
     except DBAPIError as error:
         raise native_error(error) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from sqlwright.config import Settings
 from sqlwright.contract import Contract, Contracts
@@ -71,7 +72,7 @@ async def look_up(draft: Draft, sources: Sources) -> tuple[list[Ground], list[Pa
         ground: Ground = None
         if query is not None:
             ground = sources.contracts.ready(query) or await _described(index, sources.contracts.get(query))
-        elif isinstance(step, TableDraft):
+        elif isinstance(step, TableDraft) and len(faults) < FAULTS_MAX:
             try:
                 ground = await _operation(step, sources.tables)
             except InvalidParameters as error:
@@ -127,7 +128,7 @@ def plan_steps(draft: Draft, grounds: Sequence[Ground], faults: Sequence[Paramet
     steps = []
     for step, ground in zip(draft.steps, grounds, strict=True):
         if step is not None:
-            found += _references(step, shapes)
+            found += islice(_references(step, shapes), FAULTS_MAX)
         if isinstance(step, QueryDraft) and isinstance(ground, Contract):
             try:
                 steps.append(_query_step(step, ground, settings))

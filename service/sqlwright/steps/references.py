@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlwright.errors import MalformedRequest, ParameterFault
+from sqlwright.parameters import FAULTS_MAX
 from sqlwright.parameters.json_body import DEPTH_LIMIT, parse_json
 from sqlwright.parameters.later import Later
 from sqlwright.parameters.refusal import Refused, clipped, quoted, shown
@@ -82,13 +83,16 @@ class References:
         return later
 
     def _unknown(self, name: str) -> str:
+        if len(self._faults) >= FAULTS_MAX:
+            return ""  # told to nobody, and looking for what is near takes long
         near = difflib.get_close_matches(clipped(name), self._names, n=1)
         if near:
             return f"there is no step {quoted(name)}; did you mean {near[0]}?"
         return f'there is no step {quoted(name)}: a path begins with the "as" or the index (from 0) of an earlier step'
 
     def _refuse(self, place: str, code: str, detail: str) -> Later:
-        self._faults.append(ParameterFault("body", place, code, detail))
+        if len(self._faults) < FAULTS_MAX:
+            self._faults.append(ParameterFault("body", place, code, detail))
         return broken(place)
 
 

@@ -38,7 +38,8 @@ _COUNTED = frozenset({"char", "varchar", "binary", "varbinary"})
 async def reflect(lease: MySQLLease, names: Collection[str] | None) -> sqlalchemy.MetaData:
     session = lease.session
     lent = Borrowed(session, ignored=("commit", "rollback", "close", "ensure_closed", "autocommit", "ping"))
-    metadata = await read_tables_over("mysql+aiomysql", lent, names)
+    # SQLAlchemy reads SHOW CREATE TABLE and leaves the backticks doubled.
+    metadata = await read_tables_over("mysql+aiomysql", lent, names, lambda name: name.replace("``", "`"))
     views = {row[0] for row in (await session.fetch(_VIEWS)).rows}
     filled = {row[0] for row in (await session.fetch(_FILLED)).rows}
     checks: dict[str, list[tuple[str, str | None, tuple[str, ...]]]] = defaultdict(list)
@@ -49,9 +50,14 @@ async def reflect(lease: MySQLLease, names: Collection[str] | None) -> sqlalchem
         found.primary_key.name = "PRIMARY"  # so the server calls it when it tells of a value that is there twice
     for row in (await session.fetch(_COLUMNS)).rows:
         table, name = row[:2]
-        if table in metadata.tables and name in metadata.tables[table].columns:
+        if table not in metadata.tables:
+            continue
+        if name not in metadata.tables[table].columns:
+            # A name with a line break, which SQLAlchemy cannot read: better no table than one without a column.
+            metadata.remove(metadata.tables[table])
+        else:
             # MariaDB's JSON is a text with a rule.
-            is_json = (name, f"json_valid(`{name}`)") in {(rule, text) for rule, text, _ in checks[table]}
+            is_json = (name, "json_valid(`" + name.replace("`", "``") + "`)") in {(rule, text) for rule, text, _ in checks[table]}
             column = metadata.tables[table].columns[name]
             set_facts(column, _column_facts(column, row, JSON if is_json else column_type(row[2])))
     return metadata

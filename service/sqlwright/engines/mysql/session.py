@@ -99,6 +99,12 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         self.cursor_is_open = False
         """Rows of a stream may still be on their way."""
 
+    async def _get_server_information(self) -> None:
+        await super()._get_server_information()
+        if self._ssl_context is not None and not self.server_capabilities & CLIENT.SSL:
+            # aiomysql would go on in the clear.
+            raise pymysql.err.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
+
     @property
     def is_busy(self) -> bool:
         return self.cursor_is_open or (self.running is not None and not self.running.done())
