@@ -233,7 +233,7 @@ async def test_a_server_that_does_not_answer_is_given_up(postgresql_url: str) ->
     program = client.engine.compile(deaf, await client.describe(deaf))
     async with client.database.lease(READ) as lease:
         await lease.raw_connection.execute("SET statement_timeout = 0")
-        lease.raw_connection.timeout_ms = 100
+        lease.raw_connection.limit_ms = 100
         with pytest.raises(StatementTimeout):
             await client.engine.run(lease, program, [], window=None, timeout_seconds=0.1)
     assert await client.value("SELECT 1") == 1

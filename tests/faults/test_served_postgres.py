@@ -164,7 +164,6 @@ async def test_deadlock(item_url: str, tmp_path: Path) -> None:
     async with serving(item_url, tmp_path, FILES, lock_timeout_seconds=5, statement_timeout_seconds=5) as caller:
         await caller.until_whole(10)
         answers = await asyncio.gather(caller.post("pair", {"a": -1, "b": -2}), caller.post("pair", {"a": -2, "b": -1}))
-        assert sorted(answer.status_code for answer in answers) == [200, 503]
-        problem = assert_problem(max(answers, key=lambda answer: answer.status_code), 503, "serialization_failure")
-        assert (problem["outcome"], problem["retryable"]) == ("none", True)
+        # PostgreSQL gave one of them up, and it was run again.
+        assert [answer.status_code for answer in answers] == [200, 200]
         await caller.until_whole()

@@ -38,8 +38,7 @@ _COUNTED = frozenset({"char", "varchar", "binary", "varbinary"})
 async def reflect(lease: MySQLLease, names: Collection[str] | None) -> sqlalchemy.MetaData:
     session = lease.session
     lent = Borrowed(session, ignored=("commit", "rollback", "close", "ensure_closed", "autocommit", "ping"))
-    # SQLAlchemy reads SHOW CREATE TABLE and leaves the backticks doubled.
-    metadata = await read_tables_over("mysql+aiomysql", lent, names, lambda name: name.replace("``", "`"))
+    metadata = await read_tables_over("mysql+aiomysql", lent, names, _spelled)
     views = {row[0] for row in (await session.fetch(_VIEWS)).rows}
     filled = {row[0] for row in (await session.fetch(_FILLED)).rows}
     checks: dict[str, list[tuple[str, str | None, tuple[str, ...]]]] = defaultdict(list)
@@ -47,6 +46,8 @@ async def reflect(lease: MySQLLease, names: Collection[str] | None) -> sqlalchem
         checks[table].append((name, text, ()))
     for name, found in metadata.tables.items():
         set_facts(found, TableFacts(name in views, name in filled, tuple(checks[name])))
+        for index in found.indexes:
+            index.name = _spelled(index.name or "")
         found.primary_key.name = "PRIMARY"  # so the server calls it when it tells of a value that is there twice
     for row in (await session.fetch(_COLUMNS)).rows:
         table, name = row[:2]
@@ -61,6 +62,11 @@ async def reflect(lease: MySQLLease, names: Collection[str] | None) -> sqlalchem
             column = metadata.tables[table].columns[name]
             set_facts(column, _column_facts(column, row, JSON if is_json else column_type(row[2])))
     return metadata
+
+
+def _spelled(name: str) -> str:
+    """SQLAlchemy reads SHOW CREATE TABLE and leaves backticks doubled."""
+    return name.replace("``", "`")
 
 
 def _column_facts(column: sqlalchemy.Column[Any], row: Row, type: SqlType | None) -> ColumnFacts:
