@@ -210,6 +210,15 @@ async def test_an_applied_file_must_not_change(shop: Shop) -> None:
     assert (await shop.states())["2_add"] == State.CHANGED
 
 
+async def test_another_file_of_the_same_number_is_told_as_such(shop: Shop) -> None:
+    shop.write({"001_item.sql": TABLE})
+    await shop.migrate()
+    (shop.folder / "001_item.sql").rename(shop.folder / "001_other.sql")
+    shop.write({"001_other.sql": "CREATE TABLE other (id integer PRIMARY KEY);\n"})
+    with pytest.raises(LoadError, match="number 1 was applied at .* as 001_item"):
+        await shop.migrate()
+
+
 async def test_line_ends_are_no_change(shop: Shop) -> None:
     text = TABLE + add(1, "x")
     shop.write({"1_table.sql": text})

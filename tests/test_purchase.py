@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx
 import pytest
+
 import sqlwright
+from server_process import start
 from sqlwright.config import Settings
 from sqlwright.demo import demo_queries, prepare_demo
-
-from server_process import start
 
 SETTINGS = {"log_calls": "false", "tables": "invoice,invoice_line"}
 

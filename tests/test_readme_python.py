@@ -28,7 +28,7 @@ PROGRAM = [block for block in BLOCKS if block not in TESTS]
 async def run(block: str, names: dict[str, Any]) -> None:
     """As `python -m asyncio` would: `await` may stand outside of functions."""
     code = compile(block, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    made = eval(code, names)  # noqa: S307 - our own README
+    made = eval(code, names)
     if inspect.isawaitable(made):
         await made
 

@@ -225,7 +225,7 @@ async def test_reads_and_writes_take_turns(bench: Bench) -> None:
 
 
 READS = {
-    "windows": "SELECT id, rank() OVER (ORDER BY balance DESC, id) AS place, sum(balance) OVER () AS total FROM account",
+    "windows": "SELECT id, rank() OVER (ORDER BY balance, id) AS place, sum(balance) OVER () AS total FROM account",
     "groups": "SELECT balance, count(*) AS accounts FROM account GROUP BY balance",
     "steps": "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) SELECT i FROM n",
     "either": "SELECT id FROM account UNION SELECT id FROM entry ORDER BY 1",

@@ -16,7 +16,7 @@ from sqlwright.database import Database
 from sqlwright.engines.base import Engine, Program
 from sqlwright.errors import QueryInvalid
 from sqlwright.parameters import Validator, compile_validator
-from sqlwright.query import Access, Cardinality, Column, Description, Kind, Parameter, Query, SqlType
+from sqlwright.query import Cardinality, Column, Description, Kind, Parameter, Query, SqlType
 
 REFUSAL_KEPT_SECONDS = 1.0
 """How long a refusal of the database is believed before it is asked again."""

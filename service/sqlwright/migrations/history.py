@@ -75,9 +75,14 @@ def refuse_what_is_wrong(entries: Sequence[Entry]) -> None:
 
 def _changed(entry: Entry) -> Diagnostic:
     assert entry.migration is not None
-    assert entry.record is not None
-    message = f"this migration was applied at {entry.record.applied_at}, and has been changed since"
-    hint = "bring back the file as it was, and write the change as a new migration"
+    record = entry.record
+    assert record is not None
+    if record.name == entry.name:
+        message = f"this migration was applied at {record.applied_at}, and has been changed since"
+        hint = "bring back the file as it was, and write the change as a new migration"
+    else:
+        message = f"number {entry.number} was applied at {record.applied_at} as {record.name}, which was another file"
+        hint = "give this file a number of its own; or is it the folder, or the database, of another project?"
     return entry.migration.source.diagnostic("changed", 0, message, hint)
 
 
