@@ -215,7 +215,7 @@ async def test_another_file_of_the_same_number_is_told_as_such(shop: Shop) -> No
     await shop.migrate()
     (shop.folder / "001_item.sql").rename(shop.folder / "001_other.sql")
     shop.write({"001_other.sql": "CREATE TABLE other (id integer PRIMARY KEY);\n"})
-    with pytest.raises(LoadError, match="number 1 was applied at .* as 001_item"):
+    with pytest.raises(LoadError, match=r"number 1 was applied at .* as 001_item"):
         await shop.migrate()
 
 

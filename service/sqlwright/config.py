@@ -54,7 +54,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     database_url: str = Field(
-        default="", description="where the data is: sqlite:///path, a path, or postgresql://user@host/name"
+        default="",
+        description="where the data is: sqlite:///path, a path, postgresql://user@host/name, mysql://user@host/name",
     )
     read_urls: Names = Field(default=(), description="read replicas: more places to read from, separated by commas")
     queries: Path = Field(default=Path("queries"), description="the folder of .sql files")
