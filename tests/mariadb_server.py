@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -31,45 +32,64 @@ def _which(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin:/usr/libexec")
 
 
+class OwnServer:
+    """A server with a data directory of its own, in `folder`, that can be stopped and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        user = [f"--user={getpass.getuser()}"]  # as root it must be said that root is meant
+        data, temporary = folder / "data", folder / "tmp"
+        temporary.mkdir(parents=True)
+        command = [_which("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db", *user]
+        command.append("--auth-root-authentication-method=normal")
+        subprocess.run([str(word) for word in command], check=True, capture_output=True)
+        port = _free_port()
+        self._log = folder / "log"
+        self._command = [
+            str(_which("mariadbd")),
+            "--no-defaults",
+            *user,
+            f"--datadir={data}",
+            f"--tmpdir={temporary}",  # a server that starts empties it
+            f"--socket={folder / 'mariadb.sock'}",
+            f"--pid-file={folder / 'pid'}",
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            "--character-set-server=utf8mb4",
+            "--skip-log-bin",
+            "--performance-schema=OFF",
+            "--innodb-buffer-pool-size=32M",
+            "--innodb-flush-log-at-trx-commit=2",
+            "--max-connections=200",
+        ]
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = f"mysql://root:@127.0.0.1:{port}/mysql"
+        """With rights to do anything on it."""
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        _wait_until_it_answers(self.url, self.process, self._log)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
 @contextmanager
 def running_server(folder: Path) -> Iterator[str]:
     """URL of a server that lives as long as the context, with rights to do anything on it."""
-    user = [f"--user={getpass.getuser()}"]  # as root it must be said that root is meant
-    data, temporary = folder / "data", folder / "tmp"
-    temporary.mkdir()
-    command = [_which("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db", *user]
-    command.append("--auth-root-authentication-method=normal")
-    subprocess.run([str(word) for word in command], check=True, capture_output=True)
-    port = _free_port()
-    options = [
-        "--no-defaults",
-        *user,
-        f"--datadir={data}",
-        f"--tmpdir={temporary}",  # a server that starts empties it
-        f"--socket={folder / 'mariadb.sock'}",
-        f"--pid-file={folder / 'pid'}",
-        "--bind-address=127.0.0.1",
-        f"--port={port}",
-        "--character-set-server=utf8mb4",
-        "--skip-log-bin",
-        "--performance-schema=OFF",
-        "--innodb-buffer-pool-size=32M",
-        "--innodb-flush-log-at-trx-commit=2",
-        "--max-connections=200",
-    ]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([str(_which("mariadbd")), *options], stdout=log, stderr=log)
-    url = f"mysql://root:@127.0.0.1:{port}/mysql"
+    server = OwnServer(folder)
     try:
-        _wait_until_it_answers(url, server, folder / "log")
-        yield url
+        server.start()
+        yield server.url
     finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        server.stop()
 
 
 def _free_port() -> int:

@@ -154,11 +154,10 @@ def test_dev_starts_with_a_wrong_file_and_takes_what_is_saved(shop: str, files: 
     assert "Traceback" not in command.said
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
-def test_demo(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
+def test_demo(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The variable of one's own project: the demo must not touch it.
     monkeypatch.setenv("DATABASE_URL", "sqlite:///own.db")
-    words = ["--database-url", request.getfixturevalue("postgresql_url")] if engine == "postgresql" else []
+    words = ["--database-url", database_url]
     with running("demo", *words) as command:
         url = command.url()
         tries = re.findall(r"curl '\S*?(/queries/\S+)'", command.said)
@@ -178,9 +177,9 @@ def test_demo(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, e
     assert not Path("own.db").exists()
 
 
-def test_demo_uses_a_folder_in_place(files: Callable[..., None], postgresql_url: str) -> None:
+def test_demo_uses_a_folder_in_place(files: Callable[..., None], database_url: str) -> None:
     files({"mine.sql": "-- Artists.\nSELECT count(*) AS artists FROM artist;"})
-    with running("demo", "--queries", "queries", "--database-url", postgresql_url) as command:
+    with running("demo", "--queries", "queries", "--database-url", database_url) as command:
         url = command.url()
         assert "/queries/mine'" in command.said
         assert get(f"{url}/queries/mine") == (200, b'{"data":[{"artists":275}],"next":null}')

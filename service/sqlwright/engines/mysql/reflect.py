@@ -47,7 +47,7 @@ async def reflect(lease: MySQLLease, names: Collection[str] | None) -> sqlalchem
     for name, found in metadata.tables.items():
         set_facts(found, TableFacts(name in views, name in filled, tuple(checks[name])))
         for index in found.indexes:
-            index.name = _spelled(index.name or "")
+            index.name = sqlalchemy.quoted_name(_spelled(index.name or ""), quote=None)
         found.primary_key.name = "PRIMARY"  # so the server calls it when it tells of a value that is there twice
     for row in (await session.fetch(_COLUMNS)).rows:
         table, name = row[:2]
@@ -58,7 +58,8 @@ async def reflect(lease: MySQLLease, names: Collection[str] | None) -> sqlalchem
             metadata.remove(metadata.tables[table])
         else:
             # MariaDB's JSON is a text with a rule.
-            is_json = (name, "json_valid(`" + name.replace("`", "``") + "`)") in {(rule, text) for rule, text, _ in checks[table]}
+            rule = "json_valid(`" + name.replace("`", "``") + "`)"
+            is_json = (name, rule) in {(found, text) for found, text, _ in checks[table]}
             column = metadata.tables[table].columns[name]
             set_facts(column, _column_facts(column, row, JSON if is_json else column_type(row[2])))
     return metadata

@@ -25,7 +25,7 @@ def reflect(raw: sqlite3.Connection, hop: Hop, names: Collection[str] | None) ->
     engine = sqlalchemy.create_engine("sqlite://", creator=lambda: _Lent(raw), poolclass=StaticPool)
     try:
         with engine.connect() as connection:
-            metadata = read_tables(connection, names)
+            metadata = read_tables(connection, names, broken=_broken_views(raw))
     except DBAPIError as error:
         raise native_error(error) from error
     kinds = _kinds(raw)
@@ -39,6 +39,23 @@ def reflect(raw: sqlite3.Connection, hop: Hop, names: Collection[str] | None) ->
         set_facts(table, TableFacts(is_view=kind == "view"))
         _describe(raw, catalogue, table)
     return metadata
+
+
+def _broken_views(raw: sqlite3.Connection) -> set[str]:
+    """Views of something that is gone: SQLite refuses to tell their columns, and no other's with them."""
+    with closing(raw.execute("SELECT name FROM sqlite_master WHERE type = 'view'")) as cursor:
+        views = [name for (name,) in cursor]
+    return {name for name in views if not _tells_columns(raw, name)}
+
+
+def _tells_columns(raw: sqlite3.Connection, name: str) -> bool:
+    try:
+        raw.execute("SELECT 1 FROM pragma_table_xinfo(?)", (name,)).close()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        return False
+    return True
 
 
 class _Lent:
