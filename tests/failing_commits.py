@@ -29,6 +29,8 @@ SELECT count(*) FROM child;
 class FailingCommit:
     url: str
     """Where to connect: the database, perhaps as another user."""
+    schema: str
+    """Tables `parent`, where it takes one, and `child`."""
     files: dict[str, str]
     """Query files: `orphans_setup#`, `orphan!` (whose COMMIT will fail) and `orphans$`, how many there are."""
     error: type[DatabaseError]
@@ -44,7 +46,7 @@ def failing_commit(url: str) -> FailingCommit:
 
 def _deferred(url: str) -> FailingCommit:
     files = {"orphans.sql": f"-- name: orphans_setup#{_DEFERRED}{_QUERIES}"}
-    return FailingCommit(url, files, ForeignKeyViolation, _nothing, _nothing)
+    return FailingCommit(url, _DEFERRED, files, ForeignKeyViolation, _nothing, _nothing)
 
 
 def _mariadb(url: str) -> FailingCommit:
@@ -58,6 +60,7 @@ def _mariadb(url: str) -> FailingCommit:
     )
     return FailingCommit(
         f"mysql://{user}:x@{parts.hostname}:{parts.port}/{name}",
+        _PLAIN,
         files,
         DatabaseUnavailable,
         lambda: _execute(url, "SET GLOBAL read_only = 1"),

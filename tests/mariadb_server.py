@@ -132,8 +132,14 @@ def connect(url: str, **options: Any) -> Any:
 
 def execute(url: str, script: str) -> list[tuple[Any, ...]]:
     """Run statements; the rows of the last one that gives some."""
+    with closing(connect(url)) as connection:
+        return run(connection, script)
+
+
+def run(connection: Any, script: str) -> list[tuple[Any, ...]]:
+    """The same on a connection that is there."""
     rows: list[tuple[Any, ...]] = []
-    with closing(connect(url)) as connection, connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(script)
         while True:
             rows = list(cursor.fetchall()) or rows

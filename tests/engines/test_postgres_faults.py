@@ -113,6 +113,7 @@ def test_every_sqlstate_has_one_cause() -> None:
         ("55P03", LockTimeout, LockTimeout),
         ("57014", StatementTimeout, StatementTimeout),
         ("42501", PermissionDenied, PermissionDenied),
+        ("42622", InvalidValue, InvalidValue),
         ("42P01", StatementFailed, StatementFailed),
         ("XX000", StatementFailed, StatementFailed),
     ],

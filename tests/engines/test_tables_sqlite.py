@@ -23,6 +23,12 @@ CREATE TABLE "my.table, x" (id int PRIMARY KEY, "a.b, c" text, d text, UNIQUE ("
 CREATE VIRTUAL TABLE words USING fts5(body);
 CREATE TABLE sqlwright_migrations (id int);
 """
+BREAK = """-- name: break#
+CREATE TABLE gone (a int);
+CREATE VIEW broken AS SELECT a FROM gone;
+CREATE VIEW broken_too AS SELECT * FROM broken;
+DROP TABLE gone;
+"""
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -44,6 +50,14 @@ async def test_what_is_served(bench: Bench) -> None:
     assert (await tables.table("keyed")).by_name["id"].is_filled
     code = (await tables.table("texts")).by_name["code"]
     assert (code.nullable, code.required) == (False, True)  # SQLite would take NULL for such a key
+
+
+async def test_a_view_of_something_that_is_gone_takes_no_other_with_it(bench: Bench) -> None:
+    bench.write({"break.sql": BREAK})
+    await bench.call("break")
+    assert await Tables(bench.database, bench.settings).names() == [
+        "keyed", "my.table, x", "pair", "strict", "texts", "words",
+    ]  # fmt: skip
 
 
 async def test_defaults_of_every_form(bench: Bench) -> None:

@@ -127,6 +127,7 @@ async def test_everything_is_below_the_prefix(client: httpx.AsyncClient) -> None
     assert (await client.head("/api/queries/artists/all")).status_code == 200
     problem = await client.get("/api/queries/artists/nothing")
     assert (problem.status_code, problem.headers["content-type"]) == (404, "application/problem+json")
+    assert problem.json()["instance"] == "/api/queries/artists/nothing"
     assert (await client.get("/api/queries/artists/add")).status_code == 405
     await until(client, "/api/readyz", 200)
     for path in ("/api/livez", "/api/docs", "/api/docs/start.js", "/api/", "/api/queries"):
@@ -305,6 +306,32 @@ async def test_the_wrong_scope_is_refused_before_anything_happens(client: httpx.
     assert await name_of(client, 1) == "AC/DC"
 
 
+@pytest.mark.parametrize("kind", ["include_router", "application", "websocket"])
+async def test_the_wrong_scope_is_refused_wherever_the_dependency_is_said(settings: Settings, kind: str) -> None:
+    """Such a transaction would be committed after the answer, and what it wrote may be refused then."""
+
+    async def audited(tx: Transaction = Depends(sqlwright.transaction)) -> None:  # noqa: B008 - so FastAPI is used
+        await tx.q.artists.relabel(artist_id=1, name="late")
+
+    theirs = APIRouter()
+
+    @theirs.get("/plain")
+    async def plain() -> None: ...
+
+    @theirs.websocket("/socket")
+    async def socket(websocket: WebSocket) -> None: ...
+
+    app = FastAPI(dependencies=[Depends(audited)] if kind == "application" else None)
+    app.include_router(theirs, dependencies=None if kind == "application" else [Depends(audited)])
+    app.include_router(sqlwright.router(settings), prefix="/api")
+    with TestClient(app) as client, pytest.raises(RuntimeError, match='scope="function"'):
+        if kind == "websocket":
+            with client.websocket_connect("/socket"):
+                pass
+        else:
+            client.get("/plain")
+
+
 async def test_errors_of_ours_become_problems(client: httpx.AsyncClient) -> None:
     answer = await client.post("/orders/duplicate")
     assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
@@ -345,6 +372,22 @@ async def test_websockets_have_transactions_too(settings: Settings) -> None:
 
     with TestClient(app) as client, client.websocket_connect("/socket") as connection:
         assert connection.receive_json() == 5
+
+
+async def test_an_error_of_ours_ends_a_websocket_as_what_it_is(settings: Settings) -> None:
+    app = host(settings)
+
+    @app.websocket("/socket")
+    async def socket(websocket: WebSocket, db: sqlwright.Db) -> None:
+        await websocket.accept()
+        await db.q.artists.add(artist_id=1, name="again", rating=1)
+
+    with (
+        TestClient(app) as client,
+        pytest.raises(UniqueViolation),
+        client.websocket_connect("/socket") as connection,
+    ):
+        connection.receive_json()
 
 
 # --- mistakes --------------------------------------------------------------------------------------------------

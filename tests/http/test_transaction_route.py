@@ -275,6 +275,31 @@ async def test_all_faults_of_all_steps(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize(
+    "steps",
+    [
+        [{"query": "artists.get", "params": {f"p{n}": {"$result": f"nobody{n}"} for n in range(500)}}],
+        [GET, {"query": "artists.add_many", "params": [{"name": {"$result": "0.nam"}}] * 500}],
+        [{"table": "artist", "list": {f"p{n}": 1 for n in range(90)}}] * 6,
+    ],
+)
+async def test_of_many_faults_the_first_are_looked_for(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, steps: list[dict[str, Any]]
+) -> None:
+    """Names that are near take long to find, and one body has room for very many that are wrong."""
+    looked = 0
+
+    def count(*_: object, **__: object) -> list[str]:
+        nonlocal looked
+        looked += 1
+        return []
+
+    monkeypatch.setattr("difflib.get_close_matches", count)
+    body = assert_problem(await run(client, *steps), 422, "invalid_parameters")
+    assert len(body["errors"]) == 100
+    assert looked <= 500
+
+
+@pytest.mark.parametrize(
     ("earlier", "path", "fits"),
     [
         ("artists.get", "0", True),  # the whole body; that it is no number is found when it is there
@@ -464,6 +489,9 @@ async def test_table_steps(client: httpx.AsyncClient) -> None:
         ({"table": "artist", "key": [1, 2], "get": True}, 422, "invalid_parameters", ["steps[1].key"]),
         ({"table": "artist", "key": {"artist_id": "x"}, "get": True}, 422, "invalid_parameters",
          ["steps[1].key.artist_id"]),
+        ({"table": "artist", "key": {}, "get": True}, 422, "invalid_parameters", ["steps[1].key.artist_id"]),
+        ({"table": "artist", "key": {}, "update": {}}, 422, "invalid_parameters", ["steps[1].key.artist_id"]),
+        ({"table": "artist", "key": None, "delete": True}, 422, "invalid_parameters", ["steps[1].key"]),
         ({"table": "artist", "key": "x", "update": {"name": 1, "nme": 2}}, 422, "invalid_parameters",
          ["steps[1].key", "steps[1].update.name", "steps[1].update.nme"]),
         ({"table": "artist", "create": {"artist_id": 6, "rating": {"$result": "0.value"}}}, 422, "invalid_parameters",

@@ -82,8 +82,8 @@ class Exchange:
 
     @property
     def instance(self) -> str:
-        """The path as a URI reference, of bounded length."""
-        return quote(self.path, safe="/:@!$&'()*+,;=~", errors="replace")[:_INSTANCE_LENGTH_MAX]
+        """The path as the caller sees it, as a URI reference of bounded length."""
+        return quote(self.root_path + self.path, safe="/:@!$&'()*+,;=~", errors="replace")[:_INSTANCE_LENGTH_MAX]
 
 
 def _below(root_path: str, path: str) -> str:

@@ -145,7 +145,9 @@ Tx = Annotated[Transaction, Depends(transaction, scope="function")]
 
 def _refuse_late_commit(connection: HTTPConnection) -> None:
     """With FastAPI's default scope, a dependency ends after the answer was sent: 200, and then no COMMIT."""
-    waiting = [getattr(connection.scope.get("route"), "dependant", None)]
+    # Newer versions of FastAPI keep what `include_router` adds beside the route, and not in it.
+    included = connection.scope.get("fastapi", {}).get("effective_route_context")
+    waiting = [getattr(route, "dependant", None) for route in (connection.scope.get("route"), included)]
     while waiting:
         dependant = waiting.pop()
         if dependant is None:
@@ -181,12 +183,17 @@ def _included(connection: HTTPConnection, key: str | None = None) -> Included:
             "(a mounted application's lifespan never runs)"
         )
     if len(found) > 1:
-        raise RuntimeError("the application includes several sqlwright.router(…): which one is meant?")
+        raise RuntimeError(
+            "the application includes several sqlwright.router(…), and Db and Tx are for one: "
+            "open the other database with sqlwright.connect(…) in the application's lifespan"
+        )
     return next(iter(found.values()))
 
 
 async def _problem_response(request: Request, error: Exception) -> Response:
     """One of our errors that an endpoint of the host let pass."""
+    if request.scope["type"] != "http":
+        raise error  # a websocket has no answer to put it into
     application = _included(request).application
     exchange = application.exchange(request.scope)
     answer = problem(exchange, error, development=application.service.settings.development)

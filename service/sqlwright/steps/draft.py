@@ -24,7 +24,7 @@ from sqlwright.steps.references import RESULT, VALUE, References
 
 TableKind = Literal["get", "list", "create", "update", "replace", "delete"]
 TABLE_KINDS: tuple[TableKind, ...] = ("get", "list", "create", "update", "replace", "delete")
-_KEYED = frozenset({"get", "update", "replace", "delete"})
+KEYED = frozenset({"get", "update", "replace", "delete"})
 _SWITCHES = frozenset({"get", "delete"})
 """These have nothing to say but that they are wanted: true."""
 BODY_KEYS = ("isolation", "dry_run", "steps")
@@ -194,7 +194,7 @@ class _Reader:
 
     def _key(self, step: dict[str, Any], kind: str, place: str, references: References) -> Any:
         place = f"{place}.key"
-        if kind not in _KEYED:
+        if kind not in KEYED:
             if "key" in step:
                 self.refuse(place, Refused("unknown", f"{kind} takes no key"))
             return None

@@ -13,7 +13,7 @@ from sqlwright.errors import CallError, InvalidParameters, ParameterFault, Query
 from sqlwright.parameters import FAULTS_MAX
 from sqlwright.plan import Plan, make_bulk_plan, make_plan
 from sqlwright.query import Access, Cardinality, Isolation, Query, Window
-from sqlwright.steps.draft import Draft, QueryDraft, StepDraft, TableDraft
+from sqlwright.steps.draft import KEYED, Draft, QueryDraft, StepDraft, TableDraft
 from sqlwright.steps.references import Shape
 from sqlwright.transaction import strongest
 
@@ -192,7 +192,9 @@ def _place(fault: ParameterFault, step: StepDraft) -> str:
         return f"{step.place}.params{item}{name}"
     if fault.parameter in ("sort", "limit") and step.kind == "list" and fault.parameter not in step.values:
         return f"{step.place}{name}"
-    if step.key is not None and fault.parameter not in step.values and fault.code != "missing":
+    # Of a row that is replaced, values may be missing as well.
+    of_key = fault.code != "missing" or step.kind != "replace"
+    if step.kind in KEYED and fault.parameter not in step.values and of_key:
         return f"{step.place}.key{name if isinstance(step.key, dict) else ''}"
     return f"{step.place}.{step.kind}{name}"
 

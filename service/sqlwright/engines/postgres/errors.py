@@ -38,6 +38,7 @@ CAUSES: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("23514", CheckViolation, "a value breaks a rule of the table"),
     ("44", CheckViolation, "the row would not be visible in the view it is written through"),
     ("22", InvalidValue, "the database cannot take one of the values"),
+    ("42622", InvalidValue, "the database cannot take one of the values"),  # too long for a name
     ("P0001", RaisedByStatement, ""),
     ("42501", PermissionDenied, "the database user may not do this"),
     ("40001", SerializationFailure, "a concurrent change was in the way"),
