@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -191,10 +192,12 @@ async def test_rows_and_row_say_what_they_give(db: Client) -> None:
         1, "anvil", Decimal("12.3400"), 80.5, date(2024, 2, 29)
     )
     assert await db.row("items.get", {"item_id": 9}, into=Item) is None
-    with pytest.raises(TypeError, match=r"items.get does not give rows \(it is :one\)"):
+    with pytest.raises(TypeError, match=r"items.get does not give rows \(it is :one\): take row$"):
         await db.rows("items.get", {"item_id": 1})
-    with pytest.raises(TypeError, match="does not give one row"):
+    with pytest.raises(TypeError, match="does not give one row.*: take rows$"):
         await db.row("items.all")
+    with pytest.raises(TypeError, match="does not give rows.*: take run$"):
+        db.stream("items.how_many")
 
 
 @pytest.mark.parametrize("into", [ItemModel, ItemTable, lambda row: ItemModel(**row)])
@@ -289,6 +292,9 @@ async def test_parameters_are_python_values(db: Client) -> None:
 async def test_all_faults_of_a_call_are_told(db: Client) -> None:
     with pytest.raises(InvalidParameters) as caught:
         await db.run("items.create", {"item_id": b"1", "name": object(), "other": 1, "price": "1"})
+    told = "".join(traceback.format_exception(caught.value))
+    assert 'there is no parameter "other"' in told
+    assert "price: " in told
     faults = {(fault.parameter, fault.code) for fault in caught.value.faults}
     assert faults == {
         ("item_id", "type"),
@@ -299,6 +305,7 @@ async def test_all_faults_of_a_call_are_told(db: Client) -> None:
     }
     with pytest.raises(InvalidParameters) as caught:
         await db.q.items.load([{"item_id": 1, "name": "a", "price": 1}, {"item_id": b"2", "name": "b"}, 3])
+    assert "item 1, item_id: " in "".join(traceback.format_exception(caught.value))
     assert {(fault.index, fault.parameter) for fault in caught.value.faults} == {(1, "item_id"), (1, "price"), (2, "")}
     assert await db.q.items.how_many() == 2
     for wrong in ([1], "text", 5):
@@ -339,8 +346,9 @@ async def test_settings_come_from_where_the_command_line_has_them(
 def test_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DATABASE_URL", raising=False)
-    with pytest.raises(SettingsError, match="no database"):
+    with pytest.raises(SettingsError, match="no database") as caught:
         connect()
+    assert "\nhint: connect('sqlite:///" in "".join(traceback.format_exception(caught.value))
     with pytest.raises(SettingsError, match="argument page_row: there is no such setting"):
         connect("sqlite:///x.db", page_row=1)
     with pytest.raises(SettingsError, match="argument page_rows = 0"):

@@ -61,5 +61,6 @@ async def test_a_refusal_does_not_keep_its_callers(open_bench: Any, database_url
     for _ in range(50):
         with pytest.raises(QueryInvalid) as refused:
             await bench.contracts.get(query)
+        assert "bad.sql:1:8: error: " in "".join(traceback.format_exception(refused.value))
         lengths.append(len(traceback.extract_tb(refused.value.__traceback__)))
     assert max(lengths) == max(lengths[:2])

@@ -60,6 +60,14 @@ def test_an_unknown_name_has_near_names(tmp_path: Path, asked: str, near: tuple[
     assert caught.value.near == near
 
 
+@pytest.mark.parametrize("asked", ["artists.albums.top", "artists.Albums.top", "artists.albums"])
+def test_a_file_is_no_namespace_but_what_is_meant_is_told(tmp_path: Path, asked: str) -> None:
+    registry = _registry(_write(tmp_path, artists__albums="-- name: top\nSELECT 1", artists__other="SELECT 1"))
+    with pytest.raises(UnknownQuery) as caught:
+        registry[asked]
+    assert caught.value.near == ("artists.top",)
+
+
 def test_at_most_three_near_names(tmp_path: Path) -> None:
     registry = _registry(_write(tmp_path, **{f"query_{number}": "SELECT 1" for number in range(9)}))
     with pytest.raises(UnknownQuery) as caught:

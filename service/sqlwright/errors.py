@@ -35,6 +35,9 @@ from typing import ClassVar, Literal
 Outcome = Literal["none", "applied", "unknown"]
 Severity = Literal["error", "warning"]
 
+NOTES_MAX = 10
+"""Faults that a traceback shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
@@ -93,6 +96,8 @@ class SqlwrightError(Exception):
         super().__init__(detail)
         if hint:
             self.hint = hint
+        if self.hint:
+            self.add_note(f"hint: {self.hint}")  # tracebacks show it
 
 
 class SettingsError(SqlwrightError):
@@ -198,6 +203,9 @@ class InvalidParameters(CallError):
         self.faults = tuple(faults)
         names = ", ".join(dict.fromkeys(fault.parameter or "the body" for fault in self.faults))
         super().__init__(f"not valid: {names}")
+        for fault in self.faults[:NOTES_MAX]:
+            item = "" if fault.index is None else f"item {fault.index}, "
+            self.add_note(f"{item}{fault.parameter or 'the body'}: {fault.detail}")
 
 
 # --- transactions -----------------------------------------------------------------------------------------------
@@ -267,6 +275,8 @@ class QueryInvalid(SqlwrightError):
     def __init__(self, detail: str, diagnostic: Diagnostic | None = None) -> None:
         self.diagnostic = diagnostic
         super().__init__(detail)
+        if diagnostic is not None:
+            self.add_note(str(diagnostic))
 
 
 class ReadQueryWrote(SqlwrightError):

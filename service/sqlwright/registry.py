@@ -24,12 +24,18 @@ _COMPARED_NAME_CHARACTERS_MAX = 200
 class Registry:
     """Iterates over the queries in the order of their names."""
 
-    __slots__ = ("_namespaces", "_queries")
+    __slots__ = ("_by_file", "_namespaces", "_queries")
 
     def __init__(self, queries: Iterable[Query] = ()) -> None:
         self._queries = {query.name: query for query in sorted(queries, key=lambda query: query.name)}
         found = {namespace for name in self._queries for namespace in parents(name)}
         self._namespaces = tuple(sorted(found))
+        self._by_file: dict[str, list[str]] = {}
+        for query in self._queries.values():
+            namespace, dot, last = query.name.rpartition(".")
+            stem = f"{namespace}{dot}{Path(query.file).name.partition('.')[0]}".lower()
+            for mistaken in (stem, f"{stem}.{last.lower()}"):
+                self._by_file.setdefault(mistaken, []).append(query.name)
 
     def __getitem__(self, name: str) -> Query:
         """Raises `UnknownQuery` with at most three near names."""
@@ -62,10 +68,15 @@ class Registry:
         """The queries in a namespace and in those inside it."""
         return tuple(query for name, query in self._queries.items() if name.startswith(prefix + "."))
 
+    def called_by_file(self, name: str) -> list[str]:
+        """The queries that `name`, of a query or of all of a file, means where the file is taken for a namespace."""
+        return self._by_file.get(name.lower(), [])
+
     def _near(self, name: str) -> list[str]:
         name = name[:_COMPARED_NAME_CHARACTERS_MAX]
         lower = name.lower().replace("-", "_").replace("/", ".")
         same = [known for known in self._queries if known.lower() == lower or known.rpartition(".")[2].lower() == lower]
+        same = same or self.called_by_file(lower)
         if same:
             return same[:NEAR_NAMES_MAX]
         known = list(self._queries)

@@ -114,3 +114,19 @@ async def test_reflection_leaves_the_session_and_a_transaction_alone(bench: Benc
         assert await lease.raw_connection.fetchval("SELECT doc FROM fresh") == '{"a": 1}'
     assert await Tables(bench.database, bench.settings).table("fresh")
     await bench.assert_whole()
+
+
+async def test_a_composite_is_not_compared(bench: Bench) -> None:
+    connection = await asyncpg.connect(bench.settings.database_url)
+    await connection.execute(
+        "CREATE TYPE place AS (x int, note text); CREATE DOMAIN spot AS place;"
+        "CREATE TABLE found (id int PRIMARY KEY, p place, ps place[], spot spot, place point)"
+    )
+    await connection.close()
+    tables = Tables(bench.database, bench.settings)
+    for name in ("p", "ps", "spot"):
+        for operator in ("", "__ne", "__lt", "__in", "__like"):
+            with pytest.raises(InvalidParameters) as error:
+                await tables.list_from_query_string("found", f"{name}{operator}=(1,a)".encode())
+            assert [(f.parameter, f.code) for f in error.value.faults] == [(name + operator, "operator")]
+        assert await answer(bench, tables.list_from_query_string("found", f"{name}__isnull=true".encode()))

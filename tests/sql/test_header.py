@@ -36,6 +36,15 @@ def _parameter(line: str, dialect: Dialect = POSTGRESQL) -> Parameter:
     return parameter
 
 
+@pytest.mark.parametrize("dialect", [SQLITE, MYSQL], ids=lambda dialect: dialect.name)
+def test_a_slip_in_a_type_is_told_where_people_cannot_make_types(dialect: Dialect) -> None:
+    _, (diagnostic,) = _read("-- @param p bolean\nSELECT :p", dialect)
+    assert (diagnostic.line, diagnostic.column) == (1, 13)
+    assert "did you mean boolean" in diagnostic.hint
+    assert _parameter("mood", POSTGRESQL).type == SqlType("mood", Kind.OTHER)
+    assert _parameter("inet6", MYSQL).type == SqlType("inet6", Kind.OTHER)
+
+
 @pytest.mark.parametrize("path", sorted(MESSAGES.glob("*.sql")), ids=lambda path: path.stem)
 def test_a_wrong_file_is_told_where_and_how_to_mend_it(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -92,7 +92,7 @@ class Calls(ABC):
         self, name: str, parameters: Parameters = None, *, into: Into[Any] | None = None, timeout: float | None = None
     ) -> list[Any]:
         """As `run`, for a query that gives rows. Raises TypeError for another one, and runs nothing."""
-        self._require(name, _ROWS, "run")
+        self._require(name, _ROWS)
         found: list[Any] = await self.run(name, parameters, into=into, timeout=timeout)
         return found
 
@@ -108,7 +108,7 @@ class Calls(ABC):
         self, name: str, parameters: Parameters = None, *, into: Into[Any] | None = None, timeout: float | None = None
     ) -> Any:
         """As `run`, for a query that gives one row or none. Raises TypeError for another one, and runs nothing."""
-        self._require(name, _ROW, "run")
+        self._require(name, _ROW)
         return await self.run(name, parameters, into=into, timeout=timeout)
 
     @overload
@@ -145,7 +145,7 @@ class Calls(ABC):
 
         if chunk_rows < 1:
             raise ValueError("chunk_rows is at least 1")
-        self._require(name, _ROWS, "stream")
+        self._require(name, _ROWS)
         if self.registry[name].access is not Access.READ:
             raise TypeError(f"{name} writes, so its rows cannot be streamed: take run")
         mapper = None if into is None else mapper_of(into)
@@ -169,10 +169,11 @@ class Calls(ABC):
         is_long = query.cardinality is Cardinality.BULK and getattr(parameters, "__len__", int)() > ITEMS_ON_LOOP_MAX
         return await asyncio.to_thread(make) if is_long else make()
 
-    def _require(self, name: str, cardinalities: frozenset[Cardinality], otherwise: str) -> None:
+    def _require(self, name: str, cardinalities: frozenset[Cardinality]) -> None:
         cardinality = self.registry[name].cardinality
         if cardinality not in cardinalities:
             wanted = "rows" if cardinalities is _ROWS else "one row"
+            otherwise = "rows" if cardinality in _ROWS else "row" if cardinality in _ROW else "run"
             raise TypeError(f"{name} does not give {wanted} (it is :{cardinality.value}): take {otherwise}")
 
     def _answer(self, plan: Plan, result: Result, mapper: Mapper | None) -> Any:

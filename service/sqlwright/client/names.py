@@ -46,7 +46,8 @@ class Names:
         registry = self._sqlwright_calls.registry
         if full not in registry and full not in registry.namespaces:
             near = difflib.get_close_matches(name, dir(self), n=_NEAR_MAX)
-            raise UnknownName(full, [f"{self._sqlwright_name}.{n}" if self._sqlwright_name else n for n in near])
+            named = [f"{self._sqlwright_name}.{n}" if self._sqlwright_name else n for n in near]
+            raise UnknownName(full, registry.called_by_file(full)[:_NEAR_MAX] or named)
         return Names(self._sqlwright_calls, full)
 
     def __call__(self, /, *items: Any, **parameters: Any) -> Awaitable[Any]:

@@ -146,6 +146,8 @@ def _cannot(column: TableColumn, operator: str) -> str:
         return ""
     if column.type.kind is Kind.JSON:
         return f"{column.name} holds JSON, which only isnull asks about"
+    if not column.comparable:
+        return f"{column.name} is of the type {column.type}, which only isnull asks about"
     if operator == "like" and (column.type.array or column.type.kind not in _TEXTS):
         return f"like compares texts, and {column.name} is of the type {column.type}"
     if operator == "in" and column.type.array:

@@ -40,7 +40,7 @@ def _table(table: sqlalchemy.Table, dialect: Dialect) -> Table:
 def _column(column: sqlalchemy.Column[object], *, is_view: bool, may_fill: bool) -> TableColumn:
     facts = column_facts(column)
     if is_view:
-        return TableColumn(str(column.name), facts.type or _UNTYPED, values=facts.values)
+        return TableColumn(str(column.name), facts.type or _UNTYPED, values=facts.values, comparable=facts.comparable)
     return TableColumn(
         name=str(column.name),
         type=facts.type or _UNTYPED,
@@ -51,6 +51,7 @@ def _column(column: sqlalchemy.Column[object], *, is_view: bool, may_fill: bool)
         read_only=facts.read_only,
         values=facts.values,
         length_max=facts.length_max,
+        comparable=facts.comparable,
     )
 
 

@@ -31,6 +31,8 @@ class TableColumn:
     values: tuple[str, ...] = ()
     length_max: int | None = None
     """Characters (of bytes: bytes) that the database takes, where it counts them."""
+    comparable: bool = True
+    """A filter can compare its values with one that is given."""
 
 
 @dataclass(frozen=True, slots=True)

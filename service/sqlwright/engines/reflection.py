@@ -37,6 +37,8 @@ class ColumnFacts:
     read_only: bool = False
     values: tuple[str, ...] = ()
     length_max: int | None = None
+    comparable: bool = True
+    """A filter can compare its values with one that is given."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,8 +104,9 @@ def _interval(value: timedelta, kind: Kind) -> str:
 
 def _base64(value: bytes | bytearray | memoryview, kind: Kind) -> str:
     if kind is not Kind.BYTES:
-        hint = "; to say so, write `-- @param NAME bytes`" if kind is Kind.ANY else ""
-        raise Refused("type", f"bytes are for a parameter of the type bytes{hint}")
+        # Where a type is not known to the database, it is called blob.
+        hint = "; to say so, write `-- @param NAME blob`" if kind is Kind.ANY else ""
+        raise Refused("type", f"bytes are for a parameter of a binary type{hint}")
     return binascii.b2a_base64(value, newline=False).decode("ascii")
 
 

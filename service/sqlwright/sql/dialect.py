@@ -53,6 +53,8 @@ class Dialect:
     """First words of the statements that a rollback undoes; None for all. Any other commits what is open."""
     types: Mapping[str, Kind] = field(default_factory=dict)
     """Lower-case type name without length → kind; names that are missing are Kind.OTHER or follow `affinity`."""
+    other_types: frozenset[str] | None = None
+    """Types of Kind.OTHER that there are besides `types`; None where people can make types of their own."""
     affinity: bool = False
     """Unknown type names follow SQLite's affinity rules (datatype3.html §3.1)."""
     bounds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -154,6 +156,7 @@ MYSQL = Dialect(
     returning=frozenset({"insert", "delete"}),
     default_row="() VALUES ()",
     nulls_first=True,
+    other_types=frozenset({"enum", "set", "inet4", "inet6", "vector"}),
     undoable=frozenset(
         {"select", "values", "table", "with", "insert", "update", "delete", "replace", "load", "do", "set", "show",
          "explain", "describe", "desc"}

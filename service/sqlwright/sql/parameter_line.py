@@ -142,13 +142,15 @@ class _Reader:
         return SqlType(name, kind, array, scale, self.dialect.bounds.get(bare_type(name))), nullable
 
     def _check_type(self, name: str, kind: Kind, begin: int) -> None:
-        """A type that the dialect does not know may be the database's own, but then it is one word."""
+        """A type that the dialect does not know may be one that people made, but then it is one word."""
         bare = " ".join(re.sub(r"\([^)]*\)", " ", name.lower()).split())
         several_words = " " in bare and not bare.startswith("interval ")
         if bare in self.dialect.types or bare in _TYPES_OF_SEVERAL_WORDS:
             return
         # Affinity makes NUMERIC of any word, so a slip would go unseen.
-        if not several_words and not (self.dialect.affinity and kind is Kind.NUMERIC):
+        others = self.dialect.other_types
+        slipped = (self.dialect.affinity and kind is Kind.NUMERIC) or (others is not None and bare not in others)
+        if not several_words and not slipped:
             return
         self.position = begin
         hint = near(bare, self.dialect.types)

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy
 
 from sqlwright.engines.postgres.session import PostgresLease, Session
-from sqlwright.engines.postgres.types import array_literal, look_up
+from sqlwright.engines.postgres.types import CatalogueType, array_literal, look_up
 from sqlwright.engines.reflection import (
     Borrowed,
     ColumnFacts,
@@ -99,20 +99,21 @@ async def _reflect(session: Session, names: Collection[str] | None) -> sqlalchem
             checks[row["table_name"]].append((rule, None, (row["name"],)))
         table = metadata.tables[row["table_name"]]
         if row["name"] in table.columns:
-            set_facts(table.columns[row["name"]], _column_facts(row, types[row["oid"]].type))
+            set_facts(table.columns[row["name"]], _column_facts(row, types[row["oid"]]))
     for name, table in metadata.tables.items():
         relation = relations[name]
         set_facts(table, TableFacts(relation["is_view"], relation["may_fill"], tuple(checks[name])))
     return metadata
 
 
-def _column_facts(row: Any, type: Any) -> ColumnFacts:
+def _column_facts(row: Any, found: CatalogueType) -> ColumnFacts:
     return ColumnFacts(
-        type=type,
+        type=found.type,
         nullable=not row["not_null"],
         default=row["value"],
         is_filled=row["value"] is not None or bool(row["identity"]),
         read_only=row["generated"] or row["identity"] == "a",
         values=tuple(row["labels"] or ()),
         length_max=row["modifier"] - 4 if row["base"] in _LENGTHS and row["modifier"] >= 4 else None,
+        comparable=not found.is_composite,
     )

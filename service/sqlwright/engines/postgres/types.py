@@ -37,7 +37,8 @@ WITH RECURSIVE step(root, depth, oid, is_array) AS (
   FROM step s JOIN pg_catalog.pg_type t ON t.oid = s.oid
   WHERE t.typtype = 'd' OR (NOT s.is_array AND t.typlen = -1 AND t.typelem <> 0 AND t.typcategory = 'A')
 )
-SELECT s.root, s.is_array, t.typname::text AS short_name, format_type(t.oid, -1) AS name
+SELECT s.root, s.is_array, t.typname::text AS short_name, format_type(t.oid, -1) AS name,
+  t.typtype = 'c' AS is_composite
 FROM step s JOIN pg_catalog.pg_type t ON t.oid = s.oid
 ORDER BY s.root, s.depth
 """
@@ -45,10 +46,12 @@ ORDER BY s.root, s.depth
 
 @dataclass(frozen=True, slots=True)
 class CatalogueType:
-    """A type of a parameter or a column. `sortable` says that ORDER BY may take it, as far as one knows."""
+    """A type of a parameter or a column. `sortable` says that ORDER BY may take it, as far as one knows; `is_composite`
+    that it is made of named fields, or a list of such."""
 
     type: SqlType
     sortable: bool
+    is_composite: bool
 
 
 async def look_up(connection: asyncpg.Connection, oids: Iterable[int]) -> dict[int, CatalogueType]:
@@ -66,7 +69,8 @@ def _catalogue_type(steps: list[Any]) -> CatalogueType:
     named = next((step for step in steps if step["is_array"] == is_array), steps[0])
     base = steps[-1]
     kind = kind_of(base["name"], base["short_name"])
-    return CatalogueType(SqlType(named["name"], kind, is_array), base["short_name"] not in _UNSORTABLE)
+    type = SqlType(named["name"], kind, is_array)
+    return CatalogueType(type, base["short_name"] not in _UNSORTABLE, base["is_composite"])
 
 
 def kind_of(name: str, short_name: str = "") -> Kind:
