@@ -315,6 +315,19 @@ async def test_all_faults_of_a_call_are_told(db: Client) -> None:
         await db.run("items.load", {"item_id": 1})
 
 
+async def test_what_only_pages_take_is_not_offered(db: Client) -> None:
+    with pytest.raises(InvalidParameters) as caught:
+        await db.q.items.all(zzz=1)
+    assert caught.value.faults[0].detail == 'there is no parameter "zzz"; it takes none'
+
+
+async def test_calls_after_the_end_are_told(shop_url: str, queries: Path) -> None:
+    async with connect(shop_url, queries=queries) as db:
+        pass
+    with pytest.raises(DatabaseUnavailable, match="`async with` of this database has ended"):
+        await db.q.items.all()
+
+
 async def test_more_items_than_allowed(shop_url: str, queries: Path) -> None:
     def endless() -> Any:
         while True:

@@ -322,3 +322,42 @@ async def test_the_plan_of_every_statement(bench: Bench, low: int, found: int, *
     assert "table plain" in explained.text or low > 3
     assert await bench.call("sum") == {"value": 60}
     await bench.assert_whole()
+
+
+SINGLE = """
+CREATE TABLE single (id int AUTO_INCREMENT PRIMARY KEY, `a``%` float, b float unsigned, note text, h float INVISIBLE);
+"""
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        "`a``%`, b, note", "*", "single.*", "*, h", "'(' AS p, single.*, h AS x", "coalesce(b, `a``%`), b + 1 AS c",
+        "`single`.`a``%` AS `x y`, b y, note, b + 1e0 AS s",
+        "single.b , concat(note, ', (', :b) AS n, (SELECT max(q.id) FROM plain AS q) AS m, h /* , b */ -- end",
+    ],
+)  # fmt: skip
+async def test_single_floats_keep_all_their_digits(bench: Bench, items: str) -> None:
+    bench.write(
+        {
+            "single.sql": f"""-- name: schema#
+{SINGLE}
+-- name: insert
+INSERT INTO single (`a``%`, b, note, h) VALUES (16777216, :b, 'x', 1234567) RETURNING {items}
+;
+-- name: update
+UPDATE single SET note = 'x' WHERE b = :b RETURNING {items}
+;
+-- name: delete
+DELETE FROM single WHERE b = :b RETURNING {items}
+;
+"""
+        }
+    )
+    await bench.call("schema")
+    value = {"b": Decimal("1234567")}
+    made = (await bench.call("insert", value))["data"]
+    numbers = {item for item in made[0].values() if isinstance(item, Decimal)}
+    assert numbers
+    assert numbers <= {Decimal("1234567"), Decimal("1234568"), Decimal("16777216")}
+    assert made == (await bench.call("update", value))["data"] == (await bench.call("delete", value))["data"]

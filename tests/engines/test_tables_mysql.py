@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -95,3 +96,16 @@ async def test_an_update_reads_back_in_one_transaction(bench: Bench) -> None:
     with pytest.raises(NoRow):
         await answer(bench, tables.update("odd", 2, {"n": 1}))
     await bench.assert_whole()
+
+
+async def test_single_floats_are_answered_with_all_their_digits(bench: Bench) -> None:
+    bench.write(
+        {"floats.sql": "-- name: floats#\nCREATE TABLE floats (`a``%, b` float PRIMARY KEY, f float, g double);"}
+    )
+    await bench.call("floats")
+    tables = Tables(bench.database, bench.settings)
+    row = b'{"a`%, b":1.234567e+06,"f":1.6777216e+07,"g":0.1}'
+    key, values = {"a`%, b": 1234567}, {"f": 16777216, "g": Decimal("0.1")}
+    assert await answer(bench, tables.create("floats", {**key, **values})) == row
+    assert row in await answer(bench, tables.list("floats"))
+    assert await answer(bench, tables.update("floats", key, values)) == row

@@ -9,7 +9,7 @@ import pytest
 
 from sqlwright.body import render_body
 from sqlwright.crud import Tables, perform
-from sqlwright.errors import CheckViolation, InvalidParameters, QueryInvalid, UniqueViolation
+from sqlwright.errors import CheckViolation, InvalidParameters, NoRow, QueryInvalid, UniqueViolation
 from workbench import Bench
 
 SETUP = """-- name: setup#
@@ -89,3 +89,56 @@ async def test_a_column_that_is_gone_is_no_string(bench: Bench) -> None:
     await bench.call("rename")
     with pytest.raises(QueryInvalid):  # until the schema is looked at again
         await answer(bench, tables.list("texts"))
+
+
+TRIGGERS = """-- name: triggers#
+CREATE TABLE stamped (id INTEGER PRIMARY KEY, a text, b text DEFAULT 'early');
+CREATE TRIGGER stamp AFTER INSERT ON STAMPED BEGIN
+  INSERT INTO keyed VALUES (1000 + new.id, 'x', 'x'); UPDATE stamped SET b = 'made' WHERE id = new.id;
+END;
+CREATE TRIGGER restamp AFTER UPDATE OF a ON stamped BEGIN UPDATE stamped SET b = 'changed' WHERE id = new.id; END;
+CREATE TABLE bare (rowid text, a int, b text);
+CREATE TRIGGER bare AFTER INSERT ON bare BEGIN
+  INSERT INTO keyed VALUES (2000 + new.a, 'x', 'x'); UPDATE bare SET b = 'made' WHERE _rowid_ = new._rowid_;
+END;
+CREATE TABLE rowless (k text DEFAULT (hex(randomblob(4))), n int, b text, PRIMARY KEY (k, n)) WITHOUT ROWID;
+CREATE TRIGGER rowless AFTER INSERT ON rowless BEGIN UPDATE rowless SET b = 'made' WHERE k = new.k; END;
+CREATE TABLE inbox (id INTEGER PRIMARY KEY, a text);
+CREATE TRIGGER inbox AFTER INSERT ON inbox BEGIN DELETE FROM inbox; INSERT INTO keyed VALUES (3000, new.a, ''); END;
+CREATE TABLE loose (k int DEFAULT 'none' PRIMARY KEY, a text);
+CREATE TRIGGER loose AFTER INSERT ON loose BEGIN UPDATE loose SET a = 'made'; END;
+"""
+
+
+async def test_a_row_is_answered_as_triggers_leave_it(bench: Bench) -> None:
+    """RETURNING gives it before they run."""
+    bench.write({"triggers.sql": TRIGGERS})
+    await bench.call("triggers")
+    tables = Tables(bench.database, bench.settings)
+    await answer(bench, tables.create("keyed", {"id": 7}))
+    for row in (b'{"id":1,"a":"x","b":"made"}', b'{"id":2,"a":"x","b":"made"}'):
+        assert await answer(bench, tables.create("stamped", {"a": "x"})) == row
+    assert await answer(bench, tables.update("stamped", 2, {"a": "y"})) == b'{"id":2,"a":"y","b":"changed"}'
+    assert await answer(bench, tables.replace("stamped", 2, {"b": "z"})) == b'{"id":2,"a":null,"b":"changed"}'
+    with pytest.raises(NoRow):
+        await answer(bench, tables.update("stamped", 3, {"a": "y"}))
+    for n in (1, 2):
+        expected = b'{"rowid":null,"a":%d,"b":"made"}' % n
+        assert await answer(bench, tables.create("bare", {"a": n})) == expected
+    assert (await answer(bench, tables.create("rowless", {"n": 1}))).endswith(b'"n":1,"b":"made"}')
+
+
+async def test_a_row_that_a_trigger_takes_away_is_answered_as_it_came(bench: Bench) -> None:
+    bench.write({"triggers.sql": TRIGGERS})
+    await bench.call("triggers")
+    tables = Tables(bench.database, bench.settings)
+    assert await answer(bench, tables.create("inbox", {"a": "x"})) == b'{"id":1,"a":"x"}'
+    assert b'"note":"x"' in await answer(bench, tables.get("keyed", 3000))
+
+
+async def test_a_row_whose_key_no_request_can_name_is_answered_as_it_came(bench: Bench) -> None:
+    bench.write({"triggers.sql": TRIGGERS})
+    await bench.call("triggers")
+    tables = Tables(bench.database, bench.settings)
+    assert await answer(bench, tables.create("loose", {"a": "x"})) == b'{"k":"none","a":"x"}'
+    assert await answer(bench, tables.list("loose")) == b'{"data":[{"k":"none","a":"made"}],"next":null}'

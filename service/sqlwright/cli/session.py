@@ -84,7 +84,7 @@ class Given:
     def call(self, contract: Contract) -> Call:
         """Raises `InvalidParameters` with every fault."""
         if self.body is not _NOTHING:
-            return contract.validator.from_json(self.body)
+            return contract.validator.unpaged.from_json(self.body)
         return contract.validator.from_strings(self.pairs)
 
     def items(self, contract: Contract, items_max: int) -> list[tuple[Any, ...]]:

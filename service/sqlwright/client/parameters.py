@@ -49,7 +49,7 @@ def _valid(contract: Contract, parameters: Any) -> Any:
             faults.append(ParameterFault("body", name, "unknown", detail))
             del values[name]
     try:
-        call = contract.validator.from_json(values)
+        call = contract.validator.unpaged.from_json(values)
     except InvalidParameters as error:
         raise InvalidParameters(_together(faults, error)) from None
     if faults:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -17,6 +17,8 @@ from sqlwright.query import Result
 from sqlwright.transaction import OpenTransaction
 
 _DEPTH_MAX = 1000
+ReadBack = Callable[[bytes], Plan | None]
+"""From the row that was written to what reads it as triggers have left it: the answer, unless it cannot be found."""
 
 
 def _believe() -> None:
@@ -33,6 +35,7 @@ class Operation:
     """Columns that the caller gave values for."""
     doubt: Callable[[], None] = field(default=_believe, compare=False, repr=False)
     """Called when the database refuses the statement: the table may have changed."""
+    read_back: ReadBack | None = field(default=None, compare=False, repr=False)
 
 
 async def perform(where: Where, operation: Operation, spent: Spent | None = None) -> tuple[Plan, Result]:
@@ -42,7 +45,7 @@ async def perform(where: Where, operation: Operation, spent: Spent | None = None
     `DatabaseError` with the columns concerned in its `faults`.
     """
     try:
-        result = await _run(where, operation.plans, spent)
+        result = await _run(where, operation, spent)
     except DatabaseError as error:
         if isinstance(error, StatementFailed):
             operation.doubt()
@@ -53,16 +56,16 @@ async def perform(where: Where, operation: Operation, spent: Spent | None = None
     return operation.plans[-1], result
 
 
-async def _run(where: Where, plans: Sequence[Plan], spent: Spent | None) -> Result:
-    if len(plans) == 1:
-        return await execute(where, plans[0], spent)
+async def _run(where: Where, operation: Operation, spent: Spent | None) -> Result:
+    if len(operation.plans) == 1 and operation.read_back is None:
+        return await execute(where, operation.plans[0], spent)
     if isinstance(where, OpenTransaction):
-        return await _in_order(where, plans, spent)
+        return await _in_order(where, operation, spent)
 
     async def whole() -> Result:
         # Without a limit of its own: each plan has one.
         async with where.transaction(timeout_seconds=math.inf) as transaction:
-            return await _in_order(transaction, plans, spent)
+            return await _in_order(transaction, operation, spent)
 
     try:
         return await whole()
@@ -70,19 +73,35 @@ async def _run(where: Where, plans: Sequence[Plan], spent: Spent | None) -> Resu
         return await where.retry_collided(whole, attempts=ATTEMPTS_AFTER_COLLISION)
 
 
-async def _in_order(transaction: OpenTransaction, plans: Sequence[Plan], spent: Spent | None) -> Result:
-    results = [await execute(transaction, plan, spent) for plan in plans]
+async def _in_order(transaction: OpenTransaction, operation: Operation, spent: Spent | None) -> Result:
+    results: list[Result] = []
+    plans = list(operation.plans)
+    while len(results) < len(plans):
+        try:
+            results.append(await execute(transaction, plans[len(results)], spent))
+        except NoRow:
+            if not results or not results[-1].count:
+                raise
+            break  # it was there, and a trigger has taken it away: it is answered as it came
+        if len(results) == len(operation.plans) and operation.read_back is not None:
+            reading = operation.read_back(results[-1].json)
+            plans += [reading] if reading is not None else []
     result = results[-1]
     result.waited_seconds = sum(one.waited_seconds for one in results)
     result.database_seconds = sum(one.database_seconds for one in results)
     return result
 
 
-def location(operation: Operation, body: bytes) -> str:
-    """The path segment of the row in `body`: its key, percent-encoded, in the key's order."""
+def key_of(table: Table, body: bytes) -> dict[str, object]:
+    """The key of the row in `body`, as JSON values by column."""
     row = parse_json_text(body.decode("utf-8"), _DEPTH_MAX)
     assert isinstance(row, dict)
-    values = [row[name] for name in operation.table.primary_key]
+    return {name: row[name] for name in table.primary_key}
+
+
+def location(operation: Operation, body: bytes) -> str:
+    """The path segment of the row in `body`: its key, percent-encoded, in the key's order."""
+    values = key_of(operation.table, body).values()
     segment = ",".join(quote(value if isinstance(value, str) else dump_json(value), safe="") for value in values)
     # Plain, a client resolves these two before it asks, as it does in a file's path.
     return segment.replace(".", "%2E") if segment in (".", "..") else segment

@@ -34,6 +34,8 @@ def _table(table: sqlalchemy.Table, dialect: Dialect) -> Table:
         uniques=tuple(_uniques(table)),
         foreign_keys=tuple(_foreign_keys(table)),
         checks=tuple(_checks(table, names, dialect)),
+        reads_back=facts.reads_back,
+        last_row=facts.last_row,
     )
 
 

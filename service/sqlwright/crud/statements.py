@@ -54,6 +54,9 @@ class Statements:
         if kind == "get":
             chosen = draft.keyed(pypika.Query.from_(draft.target).select(*draft.all_columns))
             return self._query(draft, _sql(chosen, self._dialect), Cardinality.ONE, Access.READ)
+        if kind == "last":
+            chosen = pypika.Query.from_(draft.target).select(*draft.all_columns).where(Placeholder(table.last_row))
+            return self._query(draft, _sql(chosen, self._dialect), Cardinality.ONE, Access.READ)
         if kind == "delete":
             deleted = draft.keyed(pypika.Query.from_(draft.target).delete())
             return self._query(draft, _sql(deleted, self._dialect), Cardinality.EXEC, Access.WRITE)

@@ -63,6 +63,10 @@ class Table:
     """The primary key among them."""
     foreign_keys: tuple[ForeignKey, ...] = ()
     checks: tuple[Constraint, ...] = ()
+    reads_back: bool = False
+    """RETURNING may not give a row as triggers leave it: what is stored is read."""
+    last_row: str = ""
+    """SQL: the condition that the row fulfils which the connection has inserted last; empty where there is none."""
     operations: frozenset[str] = field(default=frozenset(), compare=False)
 
     def __post_init__(self) -> None:

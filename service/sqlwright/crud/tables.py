@@ -11,7 +11,7 @@ from sqlwright.contract import Contract
 from sqlwright.crud.body import check_key, collect, read_columns
 from sqlwright.crud.filters import Asked, read_query_string, read_values
 from sqlwright.crud.keys import Key, read_key
-from sqlwright.crud.operation import Operation
+from sqlwright.crud.operation import Operation, ReadBack, key_of
 from sqlwright.crud.prepared import PreparedStatements
 from sqlwright.crud.schema import Schema
 from sqlwright.crud.statements import Shape, replaceable
@@ -92,7 +92,8 @@ class Tables:
             bound = collect(faults, lambda: prepared.body.from_json(given).values)
             if faults:
                 raise InvalidParameters(faults[:FAULTS_MAX])
-            return self._operation(table, "create", sent, _plan(prepared.contract, bound))
+            operation = self._operation(table, "create", sent, _plan(prepared.contract, bound))
+            return replace(operation, read_back=await self._read_back(table))
 
         return await self._build(name, "create", build)
 
@@ -129,6 +130,19 @@ class Tables:
         prepared = await self._statements.get(table, "get", Shape())
         return _plan(prepared.contract, read_key(table, key, prepared.key))
 
+    async def _read_back(self, table: Table) -> ReadBack | None:
+        if not table.reads_back or not (table.primary_key or table.last_row):
+            return None
+        prepared = await self._statements.get(table, "get" if table.primary_key else "last", Shape())
+
+        def plan(body: bytes) -> Plan | None:
+            try:
+                return _plan(prepared.contract, read_key(table, key_of(table, body), prepared.key))
+            except InvalidParameters:
+                return None  # a key that is not of its column's type
+
+        return plan
+
     async def _list(self, table: Table, asked: Asked, read: Callable[[Validator], Call], *, paged: bool) -> Operation:
         shape = Shape(filters=tuple(asked.filters), orders=tuple(asked.orders))
         try:
@@ -162,7 +176,7 @@ class Tables:
         if faults:
             raise InvalidParameters(faults[:FAULTS_MAX])
         plans = [_plan(prepared.contract, (*bound, *place))]
-        if writes and "update" not in self._dialect.returning:
+        if writes and (table.reads_back or "update" not in self._dialect.returning):
             plans.append(await self._get(table, key))
         return self._operation(table, kind, sent, *plans)
 

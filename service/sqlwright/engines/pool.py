@@ -19,6 +19,8 @@ from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, TooManyWaiting
 
 C = TypeVar("C")
 
+_CLOSED = "the connections are closed: the service is shutting down, or the `async with` of this database has ended"
+
 logger = logging.getLogger(__name__)
 
 
@@ -125,7 +127,7 @@ class Pool(Generic[C]):
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
-            raise DatabaseUnavailable("the service is shutting down")
+            raise DatabaseUnavailable(_CLOSED)
 
     async def _open(self, deadline: float) -> C:
         """Fill a place that is ours already."""
@@ -255,7 +257,7 @@ class Pool(Generic[C]):
         self._closed = True
         for turn in list(self._waiters):
             if not turn.done():
-                turn.set_exception(DatabaseUnavailable("the service is shutting down"))
+                turn.set_exception(DatabaseUnavailable(_CLOSED))
         self._waiters.clear()
         try:
             async with asyncio.timeout(drain_seconds):

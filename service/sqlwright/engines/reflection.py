@@ -48,6 +48,10 @@ class TableFacts:
     """A trigger runs before rows are inserted and may give values to columns that must have one."""
     checks: tuple[tuple[str, str | None, tuple[str, ...]], ...] = ()
     """Rules by name: their text, or None and the columns that they are about."""
+    reads_back: bool = False
+    """Triggers may change a row after RETURNING has given it: what is stored has to be read."""
+    last_row: str = ""
+    """SQL: the condition that the row fulfils which the connection has inserted last."""
 
 
 def set_facts(item: sqlalchemy.Table | sqlalchemy.Column[Any], facts: TableFacts | ColumnFacts) -> None:

@@ -57,12 +57,16 @@ def compile_validator(
 class Validator:
     """Takes the calls of one query. Every method raises `InvalidParameters` with all faults of the call."""
 
-    __slots__ = ("_arguments", "_paging", "_takes")
+    __slots__ = ("_arguments", "_paging", "_takes", "unpaged")
+
+    unpaged: Validator
+    """The same where all rows come: nothing is said of `limit` and `next`."""
 
     def __init__(self, arguments: tuple[Argument, ...], paging: Mapping[str, Argument]) -> None:
         self._arguments = arguments
         self._paging = paging
         self._takes = [argument.name for argument in arguments] + list(paging)
+        self.unpaged = Validator(arguments, {}) if paging else self
 
     def from_query_string(self, raw: bytes) -> Call:
         """A GET: everything stands in the query string."""
@@ -82,7 +86,7 @@ class Validator:
         for name, text in pairs:
             texts.setdefault(name, []).append(text)
         faults: list[ParameterFault] = []
-        values = self._collect(texts, "query", faults)
+        values = self.unpaged._collect(texts, "query", faults)
         if faults:
             raise InvalidParameters(faults[:FAULTS_MAX])
         return Call(values)

@@ -15,7 +15,8 @@ from sqlwright.engines.base import Program
 from sqlwright.engines.mysql.encode import Encoders
 from sqlwright.engines.mysql.keys import KeyColumn
 from sqlwright.engines.mysql.returning import condition, gives_rows, is_ours, split_update, without_returning
-from sqlwright.query import Description, Kind, Query, Slot, Statement, Values, Window
+from sqlwright.engines.mysql.singles import Edit, as_double, edited, is_single, quoted
+from sqlwright.query import Description, Query, Slot, Statement, Values, Window
 from sqlwright.sql.statement import render
 
 # No parser reads a NUL, so that nothing else in a statement is like it.
@@ -38,6 +39,8 @@ class MySQLDescription(Description):
     with digits would be 0."""
     key: tuple[KeyColumn, ...] = ()
     """By what the rows of an UPDATE with RETURNING are found again."""
+    doubling: tuple[Edit, ...] = ()
+    """What is sent in place of items of the RETURNING, see `singles.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,18 @@ def compile_query(query: Query, description: Description | None, *, big_numbers_
     own = description if isinstance(description, MySQLDescription) else MySQLDescription({})
     encoder = Encoders(own.columns, big_numbers_as_text=big_numbers_as_text)
     if not is_ours(query):
-        return _compile(query, own, encoder)
+        return _part(query, doubled(query, own), own, encoder) if own.doubling else _compile(query, own, encoder)
     if not gives_rows(query):
         return _part(query, without_returning(query), own, encoder)
     return _read_back(query, own, encoder) if own.key else _compile(query, own, encoder)
 
 
+def doubled(query: Query, description: MySQLDescription) -> Statement:
+    return replace(query.statement, parts=edited(query.statement.parts, description.doubling))
+
+
 def _read_back(query: Query, own: MySQLDescription, encoder: Encoders) -> MySQLProgram:
-    made = split_update(query, own.key)
+    made = split_update(query, own.key, own.doubling)
     programs = [_part(query, part, own, encoder) for part in (made.lock, *made.change, *made.read)]
     lock, before, after, reading, read = programs
     compared = condition(query, own.key)
@@ -136,8 +143,8 @@ class _Frame:
     def __init__(self, query: Query, description: MySQLDescription) -> None:
         self.before = self.after = self.whole = ""
         if description.in_frame:
-            names = [(f"q.`{c.name.replace('`', '``')}`", c.type) for c in description.columns]
-            items = [f"{n} + 0e0 AS {n[2:]}" if t and t.kind is Kind.FLOAT4 else n for n, t in names]
+            names = [(f"q.{quoted(c.name)}", c) for c in description.columns]
+            items = [as_double(name, c.name) if is_single(c) else name for name, c in names]
             self.before = f"SELECT {', '.join(items)}\nFROM (\n"
             self.after = "\n) AS q"
             self.whole = self.after if query.statement.has_limit else f"\nLIMIT {_ALL_ROWS}{self.after}"

@@ -16,7 +16,14 @@ from sqlwright.engines.inference.scope import Scope, reference, target_at
 from sqlwright.engines.inference.words import Word, lexed, words_of
 from sqlwright.engines.mysql.catalogue import load_catalogue
 from sqlwright.engines.mysql.columns import result_columns
-from sqlwright.engines.mysql.compile import MySQLDescription, compile_query, page_tail, placeholder, prepared_text
+from sqlwright.engines.mysql.compile import (
+    MySQLDescription,
+    compile_query,
+    doubled,
+    page_tail,
+    placeholder,
+    prepared_text,
+)
 from sqlwright.engines.mysql.errors import READ_ONLY, code_of
 from sqlwright.engines.mysql.invalid import is_about_statement, is_unpreparable, refusal
 from sqlwright.engines.mysql.keys import KeyColumn, load_keys
@@ -32,6 +39,7 @@ from sqlwright.engines.mysql.returning import (
     without_returning,
 )
 from sqlwright.engines.mysql.session import Session
+from sqlwright.engines.mysql.singles import doubling, is_single
 from sqlwright.query import Access, Kind, Query, Slot, SqlType
 from sqlwright.sql.dialect import MYSQL
 from sqlwright.sql.statement import render
@@ -69,7 +77,7 @@ async def describe(session: Session, query: Query, *, big_numbers_as_text: bool)
     description = MySQLDescription(types, columns, as_text=uses_as_text(query, words, types), key=key)
     if query.is_paged and not query.statement.has_limit:
         description = await _paged(session, query, description)
-    return await _framed(session, query, description)
+    return await _exact(session, query, description)
 
 
 async def _ask(session: Session, query: Query, types: dict[str, SqlType]) -> Sequence[Field]:
@@ -140,14 +148,25 @@ async def _paged(session: Session, query: Query, description: MySQLDescription) 
     return description
 
 
-async def _framed(session: Session, query: Query, description: MySQLDescription) -> MySQLDescription:
+async def _exact(session: Session, query: Query, description: MySQLDescription) -> MySQLDescription:
+    """With what makes the server tell all digits of single floats, where it takes that."""
+    if query.statement.has_returning:
+        return await _doubled(session, query, description)
     if query.access is not Access.READ or query.statement.verb not in ("select", "values"):
         return description
-    if not any(column.type is not None and column.type.kind is Kind.FLOAT4 for column in description.columns):
+    if not any(is_single(column) for column in description.columns):
         return description
     candidate = replace(description, in_frame=True)
     program = compile_query(query, candidate, big_numbers_as_text=False)
     return candidate if await _is_taken(session, program.sql) else description
+
+
+async def _doubled(session: Session, query: Query, description: MySQLDescription) -> MySQLDescription:
+    candidate = replace(description, doubling=doubling(query, description.columns))
+    if not candidate.doubling:
+        return description
+    sql = _returned(render(doubled(query, candidate), placeholder).text)
+    return candidate if await _is_taken(session, sql) else description
 
 
 async def _is_taken(session: Session, sql: str) -> bool:

@@ -18,6 +18,7 @@ from sqlwright.engines.inference.items import AFTER_ITEMS, returning_list
 from sqlwright.engines.inference.scope import reference, target_at
 from sqlwright.engines.inference.words import Word, at, closing, outermost, split, words_of
 from sqlwright.engines.mysql.keys import KeyColumn, TableKeys
+from sqlwright.engines.mysql.singles import Edit, edited
 from sqlwright.errors import QueryInvalid
 from sqlwright.query import Cardinality, Part, Query, Slot, Statement, Text
 from sqlwright.sql.dialect import MYSQL
@@ -58,8 +59,8 @@ def without_returning(query: Query) -> Statement:
     return Statement(tuple(cut), "update", query.statement.main)
 
 
-def split_update(query: Query, key: Sequence[KeyColumn]) -> ReturningUpdate:
-    """The statements of an UPDATE of one table. Raises `QueryInvalid` for any other."""
+def split_update(query: Query, key: Sequence[KeyColumn], edits: Sequence[Edit] = ()) -> ReturningUpdate:
+    """The statements of an UPDATE of one table, with edits of its RETURNING. Raises `QueryInvalid` for any other."""
     statement = query.statement
     words = words_of(statement, MYSQL)
     target, set_at = _target(query, words)
@@ -73,7 +74,7 @@ def split_update(query: Query, key: Sequence[KeyColumn]) -> ReturningUpdate:
     table, changed = cut(target, set_at), cut(0, ending)
     condition = cut(where + 1, min(order, limit, returning))
     tail = cut(order, min(limit, returning))
-    items = cut(returning + 1, len(words))
+    items = list(edited(cut(returning + 1, len(words)), edits))
     place = words[returning].start
 
     def made(*parts: str | list[Part]) -> Statement:

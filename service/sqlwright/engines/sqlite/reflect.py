@@ -15,6 +15,8 @@ from sqlwright.engines.reflection import ColumnFacts, TableFacts, native_error, 
 from sqlwright.engines.sqlite.catalogue import Catalogue
 from sqlwright.engines.sqlite.hop import Hop
 
+_ROW_IDS = ("rowid", "_rowid_", "oid")
+"""What a row's number is called, unless a column has the name."""
 _GENERATED = (2, 3)
 """What `hidden` says of a virtual and a stored generated column."""
 
@@ -28,7 +30,7 @@ def reflect(raw: sqlite3.Connection, hop: Hop, names: Collection[str] | None) ->
             metadata = read_tables(connection, names, broken=_broken_views(raw))
     except DBAPIError as error:
         raise native_error(error) from error
-    kinds = _kinds(raw)
+    kinds, triggered = _kinds(raw), _triggered(raw)
     catalogue = Catalogue(raw)
     for table in list(metadata.tables.values()):
         hop.check()
@@ -36,7 +38,8 @@ def reflect(raw: sqlite3.Connection, hop: Hop, names: Collection[str] | None) ->
         if kind == "shadow":  # where a virtual table keeps its data
             metadata.remove(table)
             continue
-        set_facts(table, TableFacts(is_view=kind == "view"))
+        facts = TableFacts(kind == "view", reads_back=table.name.lower() in triggered, last_row=_last_row(table))
+        set_facts(table, facts)
         _describe(raw, catalogue, table)
     return metadata
 
@@ -75,6 +78,18 @@ class _Lent:
 def _kinds(raw: sqlite3.Connection) -> dict[str, str]:
     with closing(raw.execute("SELECT name, type FROM pragma_table_list WHERE schema = 'main'")) as cursor:
         return dict(cursor.fetchall())
+
+
+def _triggered(raw: sqlite3.Connection) -> set[str]:
+    """Tables with triggers, in lower case. Their own changes of a row come after its RETURNING."""
+    with closing(raw.execute("SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger'")) as cursor:
+        return {name.lower() for (name,) in cursor}
+
+
+def _last_row(table: sqlalchemy.Table) -> str:
+    # Triggers that insert rows of their own leave last_insert_rowid() as it was.
+    taken = {column.name.lower() for column in table.columns}
+    return next((f"{name} = last_insert_rowid()" for name in _ROW_IDS if name not in taken), "")
 
 
 def _describe(raw: sqlite3.Connection, catalogue: Catalogue, table: sqlalchemy.Table) -> None:
