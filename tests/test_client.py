@@ -194,9 +194,9 @@ async def test_rows_and_row_say_what_they_give(db: Client) -> None:
     assert await db.row("items.get", {"item_id": 9}, into=Item) is None
     with pytest.raises(TypeError, match=r"items.get does not give rows \(it is :one\): take row$"):
         await db.rows("items.get", {"item_id": 1})
-    with pytest.raises(TypeError, match="does not give one row.*: take rows$"):
+    with pytest.raises(TypeError, match=r"does not give one row.*: take rows$"):
         await db.row("items.all")
-    with pytest.raises(TypeError, match="does not give rows.*: take run$"):
+    with pytest.raises(TypeError, match=r"does not give rows.*: take run$"):
         db.stream("items.how_many")
 
 

@@ -22,8 +22,7 @@
         ├── SerializationFailure  LockTimeout
         └── StatementTimeout  OutcomeUnknown
 
-Drivers' exceptions become these at one boundary per engine (`engines/`); these become HTTP statuses in one
-table (`http/problems.py`).
+Drivers' exceptions become these at one boundary per engine; these become statuses in one table (`http/problems.py`).
 """
 
 from __future__ import annotations
@@ -35,8 +34,7 @@ from typing import ClassVar, Literal
 Outcome = Literal["none", "applied", "unknown"]
 Severity = Literal["error", "warning"]
 
-NOTES_MAX = 10
-"""Faults that a traceback shows."""
+NOTES_MAX = 10  # faults that a traceback shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,10 +305,8 @@ class DatabaseError(SqlwrightError):
         self.native_code = native_code
         self.native_message = native_message
         self.outcome = outcome
-        self.constraint = constraint
-        """Name of the constraint that was broken, where the database tells it."""
-        self.columns = tuple(columns)
-        """Names of the columns concerned, where the database tells them."""
+        self.constraint, self.columns = constraint, tuple(columns)
+        """Names of the constraint that was broken and of the columns concerned, where the database tells them."""
         self.faults: tuple[ParameterFault, ...] = ()
         """Which parameters of the call that is, where the caller may know (the table facade fills it in)."""
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,27 @@ def test_another_folder(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert states(cli, "schema", "--dry-run") == {"1_table": "pending"}
     monkeypatch.setenv("SQLWRIGHT_MIGRATIONS", "schema")
     assert states(cli) == {"1_table": "applied"}
+
+
+def test_each_of_two_at_once_tells_what_it_has_run(cli: Cli) -> None:
+    names = [f"{number:03}_add" for number in range(2, 12)]
+    write({"001_table.sql": TABLE, **{f"{name}.sql": f"INSERT INTO item VALUES ({name[:3]}, 'x')" for name in names}})
+    command = [sys.executable, "-m", "sqlwright", "migrate", "--json"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
+    told = [json.loads(runner.communicate()[0]) for runner in both]
+    assert sorted(told[0]["applied"] + told[1]["applied"]) == ["001_table", *names]
+
+
+def test_what_was_run_before_a_failure_is_told(cli: Cli) -> None:
+    write({"001_table.sql": TABLE, "002_bad.sql": "INSERT INTO itm VALUES (1);"})
+    assert json.loads(cli("migrate", "--json").out)["applied"] == ["001_table"]
+
+
+def test_the_folder_is_a_setting_like_any_other(cli: Cli) -> None:
+    write({"001_table.sql": TABLE}, "elsewhere")
+    assert states(cli, "--migrations", "elsewhere") == {"001_table": "applied"}
+    assert states(cli, "elsewhere") == {"001_table": "applied"}
+    assert cli("migrate", "one", "--migrations", "another").code == 2
 
 
 def test_wrong_usage(cli: Cli) -> None:

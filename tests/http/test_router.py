@@ -324,12 +324,16 @@ async def test_the_wrong_scope_is_refused_wherever_the_dependency_is_said(settin
     app = FastAPI(dependencies=[Depends(audited)] if kind == "application" else None)
     app.include_router(theirs, dependencies=None if kind == "application" else [Depends(audited)])
     app.include_router(sqlwright.router(settings), prefix="/api")
-    with TestClient(app) as client, pytest.raises(RuntimeError, match='scope="function"'):
+
+    def ask(client: TestClient) -> None:
         if kind == "websocket":
             with client.websocket_connect("/socket"):
                 pass
         else:
             client.get("/plain")
+
+    with TestClient(app) as client, pytest.raises(RuntimeError, match='scope="function"'):
+        ask(client)
 
 
 async def test_errors_of_ours_become_problems(client: httpx.AsyncClient) -> None:

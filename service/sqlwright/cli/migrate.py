@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_common(parser)
-    parser.add_argument(
-        "migrations", metavar="FOLDER", nargs="?", help="of the files (migrations) [SQLWRIGHT_MIGRATIONS]"
-    )
+    parser.add_argument("folder", metavar="FOLDER", nargs="?", help="of the files, as --migrations")
+    parser.add_argument("--migrations", metavar="DIR", help="of the files (migrations) [SQLWRIGHT_MIGRATIONS]")
     parser.add_argument("--dry-run", action="store_true", help="tell what would run, and change nothing")
     parser.add_argument("--wait", type=float, default=60.0, metavar="SECONDS", help="for another runner (60)")
     parser.add_argument("--json", action="store_true", help="for programs: {ok, applied, migrations, diagnostics}")
@@ -41,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.folder is not None:
+        if arguments.migrations is not None:
+            raise SettingsError(f"two folders are named: {arguments.folder} and --migrations {arguments.migrations}")
+        arguments.migrations = arguments.folder
     settings = options.settings_of(arguments).model_copy(update={"read_urls": ()})
     options.dialect_of(settings)
     if not 0 <= arguments.wait <= 86_400:
@@ -65,14 +68,14 @@ class _Outcome:
 
     def __init__(self, *, dry_run: bool) -> None:
         self.dry_run = dry_run
-        self.before: set[int] = set()
-        """Applied by earlier runs."""
+        self.applied: set[int] = set()
+        """Numbers of those that this run has applied, and no other that may be at it."""
         self.entries: list[Entry] = []
         self.error: SqlwrightError | None = None
 
     @property
     def new(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.state == "applied" and entry.number not in self.before]
+        return [entry for entry in self.entries if entry.state == "applied" and entry.number in self.applied]
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -117,22 +120,21 @@ class _Outcome:
 
 
 async def _migrate(settings: Settings, arguments: argparse.Namespace) -> _Outcome:
-    from sqlwright.migrations import look, migrate, refuse_what_is_wrong, resolve
+    from sqlwright.migrations import look, refuse_what_is_wrong, resolve
 
     outcome, folder, wait = _Outcome(dry_run=arguments.dry_run), settings.migrations, arguments.wait
     async with session.open_database(settings) as (database, _):
         try:
             outcome.entries = await look(database, settings, folder)
-            outcome.before = {entry.number for entry in outcome.entries if entry.state == "applied"}
             if arguments.dry_run:
                 refuse_what_is_wrong(outcome.entries)
             elif arguments.mark_applied is not None:
-                await resolve(database, settings, folder, arguments.mark_applied, "applied", wait_seconds=wait)
+                marked = await resolve(database, settings, folder, arguments.mark_applied, "applied", wait_seconds=wait)
+                outcome.applied = {marked.number} if marked.state != "applied" else set()
             elif arguments.forget is not None:
                 await resolve(database, settings, folder, arguments.forget, "undone", wait_seconds=wait)
             else:
-                async with progress("migrating") as advance:
-                    await migrate(database, settings, folder, wait_seconds=wait, progress=advance)
+                await _run(database, settings, wait, outcome)
         except SqlwrightError as error:
             outcome.error = error
         if not arguments.dry_run and not isinstance(outcome.error, SettingsError):
@@ -141,3 +143,14 @@ async def _migrate(settings: Settings, arguments: argparse.Namespace) -> _Outcom
             except SqlwrightError as error:  # away, or the files are wrong: told already
                 outcome.error = outcome.error or error
     return outcome
+
+
+async def _run(database: Database, settings: Settings, wait: float, outcome: _Outcome) -> None:
+    from sqlwright.migrations import migrate
+
+    done: list[Migration] = []
+    try:
+        async with progress("migrating") as advance:
+            await migrate(database, settings, settings.migrations, wait_seconds=wait, progress=advance, done=done)
+    finally:
+        outcome.applied = {migration.number for migration in done}

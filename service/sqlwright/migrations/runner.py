@@ -53,15 +53,18 @@ async def migrate(
     *,
     wait_seconds: float = WAIT_SECONDS,
     progress: Progress | None = None,
+    done: list[Migration] | None = None,
 ) -> list[Migration]:
-    """Run what is pending, in the order of its numbers; gives what was run.
+    """Run what is pending, in the order of its numbers; gives what was run, and not what another runner did meanwhile.
+
+    `done` is the list to put it into, for who wants to know it although a later file fails.
 
     Raises `LoadError` before anything runs: wrong files, an applied file that has changed, one that was not finished.
     Raises `QueryInvalid` with a diagnostic at the statement that failed: earlier files stay, later ones have not run.
     Raises `LockTimeout` when another runner is at it for too long, `SettingsError` and `DatabaseUnavailable`.
     """
     migrations = read_migrations(folder, database.engine.dialect)
-    done: list[Migration] = []
+    done = [] if done is None else done
     while True:
         async with _locked(database, settings, wait_seconds) as books:
             await _initialised(books, wait_seconds)

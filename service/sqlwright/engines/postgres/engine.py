@@ -88,9 +88,7 @@ class PostgresEngine(Engine):
         # SQLAlchemy's reflection, for those who serve tables.
         from sqlwright.engines.postgres.reflect import reflect  # noqa: PLC0415
 
-        return await self._guarded(
-            lease, Access.READ, self._describe_timeout_seconds, reflect(lease, names)
-        )
+        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, reflect(lease, names))
 
     def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
         return bind(type, value)
@@ -145,9 +143,7 @@ class PostgresEngine(Engine):
                 await self._join(lease, Access.READ, self._describe_timeout_seconds)
             await guarded(_limit_time(lease.raw_connection, timeout_seconds))
 
-        return stream(
-            lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=_joined
-        )
+        return stream(lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=_joined)
 
     async def run_bulk(
         self, lease: PostgresLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
