@@ -24,7 +24,8 @@ from sqlwright.config import Settings
 from sqlwright.errors import Diagnostic, LoadError, QueryInvalid, SettingsError, SqlwrightError
 
 if TYPE_CHECKING:
-    from sqlwright.migrations import Entry
+    from sqlwright.database import Database
+    from sqlwright.migrations import Entry, Migration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

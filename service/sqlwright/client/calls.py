@@ -152,7 +152,7 @@ class Calls(ABC):
         return Stream(self._where, lambda: self._plan(name, parameters, timeout), self._memory, mapper, chunk_rows)
 
     def table(self, name: str) -> TableCalls:
-        """The rows of a table that the settings name in `tables`, by key: get list create update replace delete."""
+        """The rows of a table, by key: get list create update replace delete. Settings may name the `tables`."""
         from sqlwright.client.tables import TableCalls  # with pypika, for those who use it
 
         return TableCalls(self._memory, self._where, name)
