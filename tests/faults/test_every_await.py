@@ -168,5 +168,7 @@ def test_cancelled_at_every_await(database_url: str, tmp_path: Path, act: Act, l
     deadline = time.monotonic() + 2  # a thread that has said its last word still needs a moment to end
     while (threading.active_count() > threads or descriptors() > files) and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert (threading.active_count(), descriptors()) == (threads, files)
+    # Fewer is fine: what a test before this one had left may have ended meanwhile.
+    assert threading.active_count() <= threads
+    assert descriptors() <= files
     assert not (tmp_path / "test.db-wal").exists()

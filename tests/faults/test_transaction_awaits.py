@@ -246,5 +246,7 @@ def held_alone(tmp_path: Path, loop: str, run: Callable[[Path], Coroutine[Any, A
     deadline = time.monotonic() + 2  # a thread that has said its last word still needs a moment to end
     while (threading.active_count() > threads or descriptors() > files) and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert (threading.active_count(), descriptors()) == (threads, files)
+    # Fewer is fine: what a test before this one had left may have ended meanwhile.
+    assert threading.active_count() <= threads
+    assert descriptors() <= files
     assert not (tmp_path / "test.db-wal").exists()
