@@ -135,6 +135,18 @@ async def test_a_server_that_comes_back_is_used_again(bench: Bench, proxy: Fault
     assert await bench.call("n") == {"value": 1}
 
 
+async def until_there_is_room(bench: Bench) -> None:
+    """The server counts a connection for a moment after it was closed."""
+    for _ in range(200):
+        try:
+            assert await bench.call("n") == {"value": 0}
+        except DatabaseUnavailable:
+            await asyncio.sleep(0.02)
+        else:
+            return
+    raise AssertionError("the server is still full")
+
+
 async def test_a_server_that_is_full_is_unavailable(bench: Bench, mysql_url: str) -> None:
     await bench.database.close()
     name = mysql_url.rpartition("/")[2]
@@ -146,7 +158,7 @@ async def test_a_server_that_is_full_is_unavailable(bench: Bench, mysql_url: str
         await other.database.open()
         with closing(connect(limited)), pytest.raises(DatabaseUnavailable):
             await other.call("n")
-        assert await other.call("n") == {"value": 0}
+        await until_there_is_room(other)
         await other.database.close()
     finally:
         execute(mysql_url, f"DROP USER {name}")
