@@ -20,10 +20,12 @@ import asyncpg
 import pytest
 
 import mariadb_server
+import reliability
+from reliability import ENGINES, tally
 from servers import with_database
 from workbench import Bench
 
-ENGINES = ("sqlite", "postgresql", "mysql")
+__all__ = ["tally"]
 _numbers = itertools.count(1)
 
 
@@ -113,3 +115,23 @@ async def open_bench(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Be
     yield open_one
     for bench in benches:
         await bench.database.close()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "reliability(*rows, engine=None): shows these rows of cases/reliability.json")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reliability.mark(items, reliability.read_table())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ledger = reliability.Ledger(reliability.read_table())
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                ledger.add(report)
+    if ledger:
+        terminalreporter.section("reliability")
+        for line in [*ledger.table(), "", ledger.line()]:
+            terminalreporter.write_line(line)
