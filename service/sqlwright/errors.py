@@ -12,6 +12,7 @@
     ├── ResultError                the statement ran, its result is not what the query says
     │   └── NoRow  MoreThanOneRow  RowMismatch
     ├── DeadlineExceeded           the whole request took longer than allowed
+    ├── ClientLeft                 the caller closed the connection before there was an answer
     ├── QueryInvalid               the database refuses the statement itself
     ├── ReadQueryWrote             a query taken for a read tried to write
     └── DatabaseError              the database refused or failed while running a statement
@@ -90,10 +91,10 @@ class SqlwrightError(Exception):
     step: int | None = None
     """Which step of a `POST /transaction` failed, from 0."""
 
-    def __init__(self, detail: str = "", *, hint: str = "") -> None:
+    def __init__(self, detail: str = "", *, hint: str = "", outcome: Outcome | None = None) -> None:
         super().__init__(detail)
-        if hint:
-            self.hint = hint
+        self.outcome = outcome or self.outcome
+        self.hint = hint or self.hint
         if self.hint:
             self.add_note(f"hint: {self.hint}")  # tracebacks show it
 
@@ -259,9 +260,11 @@ class DeadlineExceeded(SqlwrightError):
 
     code = "deadline_exceeded"
 
-    def __init__(self, detail: str, *, outcome: Outcome = "none") -> None:
-        super().__init__(detail)
-        self.outcome = outcome
+
+class ClientLeft(SqlwrightError):
+    """For the log and the metrics. `outcome` is unknown for a write that may have been sent."""
+
+    code = "client_left"
 
 
 class QueryInvalid(SqlwrightError):
@@ -296,15 +299,14 @@ class DatabaseError(SqlwrightError):
         *,
         native_code: str = "",
         native_message: str = "",
-        outcome: Outcome = "none",
+        outcome: Outcome | None = None,
         hint: str = "",
         constraint: str = "",
         columns: Sequence[str] = (),
     ) -> None:
-        super().__init__(detail, hint=hint)
+        super().__init__(detail, hint=hint, outcome=outcome)
         self.native_code = native_code
         self.native_message = native_message
-        self.outcome = outcome
         self.constraint, self.columns = constraint, tuple(columns)
         """Names of the constraint that was broken and of the columns concerned, where the database tells them."""
         self.faults: tuple[ParameterFault, ...] = ()
@@ -394,6 +396,4 @@ class OutcomeUnknown(DatabaseError):
     """The connection was lost after a write was sent: it may or may not have been applied."""
 
     code = "outcome_unknown"
-
-    def __init__(self, detail: str = "", *, native_code: str = "", native_message: str = "") -> None:
-        super().__init__(detail, native_code=native_code, native_message=native_message, outcome="unknown")
+    outcome = "unknown"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -52,10 +53,13 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def serving(url: str, folder: Path, files: dict[str, str], **settings: object) -> AsyncIterator[Caller]:
+async def serving(
+    url: str, folder: Path, files: dict[str, str], *, kind: str = "granian", **settings: object
+) -> AsyncIterator[Caller]:
     queries = write_files(folder / "queries", files)
-    with start("granian", url, queries, **{**LIMITS, **settings}) as server:
+    with start(kind, url, queries, **{**LIMITS, **settings}) as server:
         await asyncio.to_thread(server.until, "/livez", 200)
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
             yield Caller(server, http)
-        assert await asyncio.to_thread(server.stop) == 0
+        # uvicorn ends by the signal that it was sent.
+        assert await asyncio.to_thread(server.stop) in (0, *([-signal.SIGTERM] if kind == "uvicorn" else []))

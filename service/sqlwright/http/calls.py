@@ -11,9 +11,11 @@ from typing import TypeVar
 from sqlwright.config import Settings
 from sqlwright.errors import (
     BodyTooSlow,
+    ClientLeft,
     DeadlineExceeded,
     InvalidParameters,
     MethodNotAllowed,
+    Outcome,
     ParameterFault,
     SqlwrightError,
 )
@@ -67,6 +69,15 @@ async def deadline(exchange: Exchange, seconds: float) -> AsyncIterator[asyncio.
 def out_of_time(exchange: Exchange) -> SqlwrightError:
     if not exchange.complete:
         return BodyTooSlow("the request did not become complete in time")
-    if exchange.executing and exchange.access is not Access.READ:
+    if _may_be_applied(exchange):
         return DeadlineExceeded("the call took too long; it may or may not have been applied", outcome="unknown")
     return DeadlineExceeded("the call took too long")
+
+
+def caller_left(exchange: Exchange) -> ClientLeft:
+    outcome: Outcome = "unknown" if _may_be_applied(exchange) else "none"
+    return ClientLeft("the caller closed the connection", outcome=outcome)
+
+
+def _may_be_applied(exchange: Exchange) -> bool:
+    return exchange.executing and exchange.access is not Access.READ

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import secrets
@@ -37,8 +38,8 @@ class Exchange:
 
     __slots__ = (
         "access", "code", "complete", "cors_origin", "database_seconds", "encode_seconds", "error", "executing",
-        "headers", "method", "path", "plan", "query", "query_string", "request_id", "root_path", "rows", "scope",
-        "started", "status", "waited_seconds",
+        "headers", "left", "method", "path", "plan", "query", "query_string", "receive", "request_id", "root_path",
+        "rows", "scope", "started", "status", "task", "waited_seconds", "watcher",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, fresh_ids: Iterator[str]) -> None:
@@ -59,6 +60,12 @@ class Exchange:
         """The whole request has been read."""
         self.executing = False
         """The statement may have been sent."""
+        self.receive: Receive | None = None
+        self.task: asyncio.Task[Any] | None = None
+        """Who runs the call, while it can be cancelled."""
+        self.watcher: asyncio.Task[None] | None = None
+        self.left = False
+        """The caller has left, and so the task was cancelled."""
         self.status = 0
         self.code: str | None = None
         self.error: Exception | None = None

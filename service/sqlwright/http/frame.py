@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -9,7 +10,9 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 
 from sqlwright.errors import SqlwrightError
-from sqlwright.http.dispatch import handler_of
+from sqlwright.http.callers import has_left
+from sqlwright.http.calls import caller_left
+from sqlwright.http.dispatch import Handler, handler_of
 from sqlwright.http.exchange import Exchange, Header, Message, Receive, Scope, Send, request_ids
 from sqlwright.http.guard import Guard
 from sqlwright.http.problems import problem
@@ -56,7 +59,7 @@ class Frame:
                 return _preflight()
             handler = handler_of(exchange.path)
             if handler is not None:
-                return await handler(self._service, exchange, receive)
+                return await self._attended(handler, exchange, receive)
             await self._framework(scope, receive, _outgoing(exchange, send))
         except Exception as error:
             if not isinstance(error, SqlwrightError | HTTPException):
@@ -65,6 +68,19 @@ class Frame:
                 return None
             return problem(exchange, error, development=self._service.settings.development)
         return None
+
+    async def _attended(self, handler: Handler, exchange: Exchange, receive: Receive) -> Answer:
+        """One of our calls, for as long as its caller waits for it."""
+        callers = self._service.callers
+        callers.enter(exchange, receive)
+        try:
+            return await handler(self._service, exchange, receive)
+        except asyncio.CancelledError:
+            if not has_left(exchange):
+                raise
+            raise caller_left(exchange) from None
+        finally:
+            callers.leave(exchange)
 
 
 def _outgoing(exchange: Exchange, send: Send) -> Send:

@@ -49,6 +49,7 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.QueryInvalid: (503, "The database refuses this query"),
     errors.ReadQueryWrote: (500, "A reading query tried to write"),
     errors.DeadlineExceeded: (504, "Out of time"),
+    errors.ClientLeft: (499, "The caller has left"),  # nginx's number: only the log and the metrics see it
     errors.DatabaseError: (500, "Database error"),
     errors.UniqueViolation: (409, "Unique constraint violated"),
     errors.ForeignKeyViolation: (409, "Foreign key constraint violated"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlwright.errors import BodyTooLarge, MalformedRequest
+from sqlwright.errors import BodyTooLarge, ClientLeft
 from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import check_media_type
 
@@ -10,7 +10,7 @@ from sqlwright.http.negotiation import check_media_type
 async def read_body(exchange: Exchange, receive: Receive, bytes_max: int) -> bytes:
     """The whole body, empty when there is none.
 
-    Raises `UnsupportedMediaType` and `BodyTooLarge` as soon as that is certain.
+    Raises `UnsupportedMediaType`, `BodyTooLarge` and `ClientLeft` as soon as that is certain.
     """
     headers = exchange.headers
     length = headers.get(b"content-length")
@@ -22,7 +22,7 @@ async def read_body(exchange: Exchange, receive: Receive, bytes_max: int) -> byt
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise MalformedRequest("the caller left before the body was complete")
+            raise ClientLeft("the caller left before the body was complete")
         chunk = message.get("body", b"")
         if chunk:
             if not size:

@@ -26,6 +26,7 @@ from sqlwright.errors import (
     UnknownTable,
 )
 from sqlwright.execute import execute
+from sqlwright.http.callers import Callers
 from sqlwright.http.listening import reachable_url
 from sqlwright.http.log import Log
 from sqlwright.http.metrics import Metrics
@@ -95,6 +96,7 @@ class Service:
         self.contracts = Contracts(self.database, settings)
         self.tables = Tables(self.database, settings)
         self.log = Log(settings)
+        self.callers = Callers()
         self.metrics = Metrics(self._pools, None if snapshot is None else statistics_folder(snapshot))
         self.snapshot = snapshot
         self.reload_errors: tuple[Diagnostic, ...] = ()
