@@ -37,7 +37,7 @@ class Exchange:
 
     __slots__ = (
         "access", "code", "complete", "cors_origin", "database_seconds", "encode_seconds", "error", "executing",
-        "headers", "method", "path", "plan", "query", "query_string", "request_id", "root_path", "rows", "scope",
+        "headers", "last", "method", "path", "plan", "query", "query_string", "request_id", "root_path", "rows", "scope",
         "started", "status", "waited_seconds",
     )  # fmt: skip
 
@@ -55,6 +55,8 @@ class Exchange:
         self.query: str | None = None
         self.access: Access | None = None
         self.plan: Plan | None = None
+        self.last = False
+        """The connection is closed behind the answer."""
         self.complete = False
         """The whole request has been read."""
         self.executing = False
