@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sqlwright.config import PREFIX, Settings, flag, load_settings, snapshot_path, variable
+from sqlwright.config import PREFIX, Settings, flag, load_settings, variable
 from sqlwright.errors import SettingsError
 
 CASES = json.loads((Path(__file__).parent / "cases" / "settings.json").read_text(encoding="utf-8"))
@@ -58,10 +58,3 @@ def test_settings_are_frozen_and_go_through_json() -> None:
     with pytest.raises(ValidationError):
         settings.port = 1  # type: ignore[misc]
     assert Settings.model_validate_json(settings.model_dump_json()) == settings
-
-
-def test_the_snapshot_of_a_worker_is_no_setting(tmp_path: Path) -> None:
-    environment = {"SQLWRIGHT_SNAPSHOT": str(tmp_path)}
-    assert load_settings({}, environment, tmp_path) == Settings()
-    assert snapshot_path(environment) == tmp_path
-    assert snapshot_path({}) is None

@@ -13,8 +13,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -94,7 +93,12 @@ class Settings(BaseModel):
     transaction_timeout_seconds: Seconds = Field(
         default=10.0, description="a whole transaction, where it names no timeout"
     )
-    drain_seconds: Seconds = Field(default=25.0, description="finishing what runs, after a stop signal")
+    shutdown_delay_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False), BeforeValidator(_no_boolean)] = (
+        Field(default=0.0, description="after a stop signal, not ready but still taking calls: for a balancer to notice")
+    )
+    drain_seconds: Seconds = Field(
+        default=25.0, description="from a stop signal to the end; calls that still run are cut 2 s before"
+    )
 
     body_bytes_max: Count = Field(default=1024 * 1024, description="size of a request body")
     bulk_body_bytes_max: Count = Field(default=16 * 1024 * 1024, description="size of the body of a bulk call")
@@ -139,6 +143,8 @@ def _contradictions(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]
     """Pairs that cannot both be so: the keys, and what to do."""
     if settings.page_rows > settings.page_rows_max:
         yield ("page_rows", "page_rows_max"), "a page would have more rows than a page may have"
+    if settings.shutdown_delay_seconds > settings.drain_seconds / 2:
+        yield ("shutdown_delay_seconds", "drain_seconds"), "it would leave less than half of the drain to finish calls"
     if settings.reload and settings.workers > 1:
         yield ("reload", "workers"), "files are watched by one process; take `serve` for many workers"
     addresses = []
@@ -248,7 +254,7 @@ def _sources(flags: Mapping[str, Any], environment: Mapping[str, str], folder: P
     """Weakest first."""
     known = {variable(key): key for key in Settings.model_fields}
     for name in environment:
-        if name.startswith(PREFIX) and name not in known and name not in INTERNAL:
+        if name.startswith(PREFIX) and name not in known:
             hint = _near(name[len(PREFIX) :].lower())
             raise SettingsError(f"environment variable {name}: there is no such setting", hint=hint)
     variables = {key: environment[name] for name, key in known.items() if environment.get(name, "") != ""}
@@ -282,24 +288,3 @@ def _near(key: str) -> str:
     spelled = key.lower().replace("-", "_")
     near = difflib.get_close_matches(spelled, Settings.model_fields, n=1)
     return f"did you mean {near[0]!r} ({variable(near[0])})?" if near else "`sqlwright serve --help` lists the settings"
-
-
-SNAPSHOT_VARIABLE = "SQLWRIGHT_SNAPSHOT"
-"""Set by `serve` for its own workers: the folder with the settings and the compiled queries."""
-
-INTERNAL = frozenset({SNAPSHOT_VARIABLE})
-
-
-def snapshot_path(environment: Mapping[str, str] | None = None) -> Path | None:
-    value = (os.environ if environment is None else environment).get(SNAPSHOT_VARIABLE)
-    return Path(value) if value else None
-
-
-@contextmanager
-def snapshot_for_children(folder: Path) -> Iterator[None]:
-    """Processes that are started meanwhile find the snapshot with `snapshot_path`."""
-    os.environ[SNAPSHOT_VARIABLE] = str(folder)
-    try:
-        yield
-    finally:
-        del os.environ[SNAPSHOT_VARIABLE]

@@ -88,7 +88,7 @@ def test_a_worker_that_dies_comes_back(sqlite_url: str, tmp_path: Path) -> None:
         server.until("/readyz", 200)
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
         os.kill(int(children[-1]), signal.SIGKILL)
-        server.until_told("Unexpected exit")
+        server.until_told("ended by SIGKILL")
         assert server.until("/queries/fresh", 200).json() == {"value": 42}
         assert server.stop() == 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from sqlwright import __version__
 from sqlwright.address import parse_address
-from sqlwright.config import Settings, load_settings, snapshot_path
+from sqlwright.config import Settings, load_settings
 from sqlwright.errors import Diagnostic, SqlwrightError
 from sqlwright.http.docs import docs_asset, docs_page
 from sqlwright.http.exchange import Exchange
@@ -26,8 +25,6 @@ from sqlwright.http.metrics import METRICS_PATH
 from sqlwright.http.openapi import OpenApi
 from sqlwright.http.responses import Answer
 from sqlwright.http.service import QUERIES_PATH, TABLES_PATH, TRANSACTION_PATH, Service
-from sqlwright.http.snapshot import read_snapshot
-from sqlwright.http.worker import worker_process
 from sqlwright.registry import Registry, load_registry, reload
 
 
@@ -61,28 +58,19 @@ class Application(FastAPI):
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application over these settings; without any, over what `serve` compiled for this worker, else over the
-    environment's.
+    """The application over these settings; without any, over the environment's.
 
     Raises `SettingsError` and `LoadError`. The database is first asked when the lifespan has begun, and may be down.
     """
-    diagnostics: tuple[Diagnostic, ...] = ()  # the parent has told them already
-    snapshot = snapshot_path() if settings is None else None
-    if snapshot is not None:
-        settings, registry = read_snapshot(snapshot)
-    else:
-        settings = settings or load_settings()
-        registry, diagnostics = _load(settings)
-    service = _serve(settings, registry, diagnostics, snapshot)
+    service = make_service(settings or load_settings())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with worker_process():
-            await service.open()
-            try:
-                yield
-            finally:
-                await service.close()
+        await service.open()
+        try:
+            yield
+        finally:
+            await service.close()
 
     return make_application(service, lifespan=lifespan)
 
@@ -90,13 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def make_service(settings: Settings) -> Service:
     """The service over these settings, not yet open. Raises `LoadError`."""
     registry, diagnostics = _load(settings)
-    return _serve(settings, registry, diagnostics)
-
-
-def _serve(
-    settings: Settings, registry: Registry, diagnostics: tuple[Diagnostic, ...], snapshot: Path | None = None
-) -> Service:
-    service = Service(settings, registry, snapshot)
+    service = Service(settings, registry)
     for diagnostic in diagnostics:
         service.log.diagnostic(diagnostic)
     return service

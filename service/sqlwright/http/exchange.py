@@ -38,8 +38,8 @@ class Exchange:
 
     __slots__ = (
         "access", "code", "complete", "cors_origin", "database_seconds", "encode_seconds", "error", "executing",
-        "headers", "left", "method", "path", "plan", "query", "query_string", "receive", "request_id", "root_path",
-        "rows", "scope", "started", "status", "task", "waited_seconds", "watcher",
+        "headers", "last", "left", "method", "path", "plan", "query", "query_string", "receive", "request_id",
+        "root_path", "rows", "scope", "started", "status", "task", "waited_seconds", "watcher",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, fresh_ids: Iterator[str]) -> None:
@@ -56,6 +56,8 @@ class Exchange:
         self.query: str | None = None
         self.access: Access | None = None
         self.plan: Plan | None = None
+        self.last = False
+        """The connection is closed behind the answer."""
         self.complete = False
         """The whole request has been read."""
         self.executing = False

@@ -40,6 +40,8 @@ class Frame:
         try:
             answer = await self._answer(exchange, scope, receive, send)
             if answer is not None:
+                if self._service.leaving:
+                    exchange.last = _says_close(exchange)
                 await send_answer(exchange, answer, send)
         except Exception as error:
             # The answer could not be sent, or broke off: the caller has gone, and only the log can be told.
@@ -60,7 +62,7 @@ class Frame:
             handler = handler_of(exchange.path)
             if handler is not None:
                 return await self._attended(handler, exchange, receive)
-            await self._framework(scope, receive, _outgoing(exchange, send))
+            await self._framework(scope, receive, _outgoing(self._service, exchange, send))
         except Exception as error:
             if not isinstance(error, SqlwrightError | HTTPException):
                 self._service.log.failure("unexpected exception", error, exchange.request_id)
@@ -83,12 +85,13 @@ class Frame:
             callers.leave(exchange)
 
 
-def _outgoing(exchange: Exchange, send: Send) -> Send:
+def _outgoing(service: Service, exchange: Exchange, send: Send) -> Send:
     """Our headers on FastAPI's answers; no body for HEAD."""
 
     async def forward(message: Message) -> None:
         if message["type"] == "http.response.start":
             exchange.status = message["status"]
+            exchange.last = service.leaving and _says_close(exchange)
             names = {name for name, _ in message["headers"]}
             extra: list[Header] = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
             added = [header for header in extra if header[0] not in names]
@@ -98,6 +101,11 @@ def _outgoing(exchange: Exchange, send: Send) -> Send:
         await send(message)
 
     return forward
+
+
+def _says_close(exchange: Exchange) -> bool:
+    """HTTP/2 has no such header; there the server says it by other means."""
+    return not str(exchange.scope.get("http_version", "")).startswith("2")
 
 
 def _preflight() -> Answer:

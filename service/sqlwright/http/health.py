@@ -23,9 +23,10 @@ async def readiness(service: Service) -> Answer:
     development = service.settings.development
     shown = sorted(name for name in invalid if name)[:_INVALID_SHOWN_MAX]
     tables = service.known_tables
-    ready = refusal is None and pending == 0 and tables is not None
+    ready = refusal is None and pending == 0 and tables is not None and not service.draining
     content: dict[str, Any] = {
         "ready": ready,
+        "draining": service.draining,
         "database": {
             "answers": refusal is None,
             "detail": None if refusal is None else str(refusal),

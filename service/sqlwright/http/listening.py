@@ -1,37 +1,49 @@
-"""Where to listen: the address behind a host name, whether it may be listened on, and whether it is free."""
+"""The one listening socket: where it is, whether it may be there, and how it stops taking connections.
+
+The parent opens it and every worker takes connections from it. What waits in its queue belongs to no worker, so none
+is lost when one ends.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import ipaddress
+import os
+import select
 import socket
-import time
+import struct
 
 from sqlwright.config import Settings, variable
 from sqlwright.errors import SettingsError
 
-_ANNOUNCE_SECONDS = 30.0
-_POLL_SECONDS = 0.02
+BACKLOG = 1024
+"""Connections that may wait for a worker to take them; the system may allow less."""
+
+_SO_ATTACH_FILTER = 26
+_DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 2), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+"""BPF: load the TCP flags, drop the packet when SYN is among them, else let it pass."""
 
 
-def choose_address(settings: Settings) -> tuple[str, int]:
-    """Address and port to listen on (a free port for 0). Raises `SettingsError`, in one line each."""
+def open_listener(settings: Settings) -> socket.socket:
+    """Listen on the host and port of the settings (a free port for 0). Raises `SettingsError`, in one line each."""
     address = _resolve(settings.host or "0.0.0.0")  # noqa: S104 - only with allow_anonymous, which is checked next
     if not ipaddress.ip_address(address).is_loopback and not settings.allow_anonymous:
         raise SettingsError(
             f"host {settings.host!r} can be reached from other machines, and there is no authentication",
             hint=f"listen on 127.0.0.1, or set {variable('allow_anonymous')}=true if everybody may call",
         )
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # The server's own sockets share their port among workers, and so would also share it with another service:
-        # this one does not, and finds out.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, settings.port))
-        except OSError as error:
-            raise _refused(error, settings) from None
-        return address, probe.getsockname()[1]
+    listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by every connection
+        listener.bind((address, settings.port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise _refused(error, settings) from None
+    return listener
 
 
 def _resolve(host: str) -> str:
@@ -68,14 +80,53 @@ def _reachable(host: str) -> str:
     return host
 
 
-def wait_until_listening(address: str, port: int) -> bool:
-    """Block until somebody takes connections there."""
-    address = _reachable(address)
-    deadline = time.monotonic() + _ANNOUNCE_SECONDS
-    while time.monotonic() < deadline:
+def refuse_newcomers(listener: socket.socket) -> None:
+    """No new handshake, on every worker; those that have begun are completed and can still be taken.
+
+    Closing a listener resets what waits in its queue, and a connection may come between the last look and the close.
+    A caller whose first packet is dropped sends it again a second later, and is refused then. Elsewhere than on Linux
+    this does nothing.
+    """
+    instructions = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
+    kept = ctypes.create_string_buffer(instructions, len(instructions))
+    program = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(kept))
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    except OSError:
+        pass  # another system: a connection that comes in the last moment may be reset
+
+
+def has_waiting(listener: socket.socket) -> bool:
+    """A connection waits to be taken."""
+    return bool(select.select([listener], [], [], 0)[0])
+
+
+def deafen(listener: socket.socket) -> None:
+    """Take no more connections from it in this process; the others go on. What was taken is untouched.
+
+    The server cannot be told to stop taking connections without closing those that have not sent anything yet. So its
+    descriptor is made to mean another socket, to which nobody can connect: one step, whatever the server is doing.
+    """
+    with socket.socket() as dead:
+        dead.bind(("127.0.0.1", 0))
+        refuse_newcomers(dead)
+        dead.listen(1)
+        dead.setblocking(False)
+        os.dup2(dead.fileno(), listener.fileno(), inheritable=False)
+
+
+def connections(port: int) -> int:
+    """Open connections of this process to its own port."""
+    found = 0
+    for name in os.listdir("/dev/fd"):
         try:
-            with socket.create_connection((address, port), timeout=1):
-                return True
-        except OSError:
-            time.sleep(_POLL_SECONDS)
-    return False
+            with socket.socket(fileno=os.dup(int(name))) as each:
+                found += each.getsockname()[1] == port and bool(each.getpeername())
+        except (OSError, IndexError, TypeError, ValueError):
+            pass  # not a socket, not of the Internet, listening, or closed meanwhile
+    return found
+
+
+__all__ = [
+    "BACKLOG", "connections", "deafen", "has_waiting", "open_listener", "reachable_url", "refuse_newcomers",
+]  # fmt: skip

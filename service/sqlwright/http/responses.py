@@ -76,6 +76,8 @@ async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
 def standard_headers(exchange: Exchange) -> list[Header]:
     """What every response carries, whoever made it."""
     headers: list[Header] = [(b"x-request-id", exchange.request_id.encode("ascii"))]
+    if exchange.last:
+        headers.append((b"connection", b"close"))
     if exchange.cors_origin is not None:
         headers += [
             (b"access-control-allow-origin", exchange.cors_origin),

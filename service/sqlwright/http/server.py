@@ -1,4 +1,4 @@
-"""`serve`: granian with worker processes that all load one compiled snapshot of the queries.
+"""`serve`: worker processes that all load one compiled snapshot of the queries and share one listener.
 
 The parent compiles. SIGHUP compiles anew: when everything is right the workers are replaced one by one, else the old
 snapshot stays and its workers with it. SIGTERM and Ctrl-C let running calls finish.
@@ -6,51 +6,41 @@ snapshot stays and its workers with it. SIGTERM and Ctrl-C let running calls fin
 
 from __future__ import annotations
 
-import math
-import sys
 import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import granian.server
-from granian.constants import Interfaces, Loops
-from granian.log import LogLevels
-
-import sqlwright.http.app  # noqa: F401 - workers are forked from this process and find it imported
 from sqlwright.address import parse_address
-from sqlwright.config import Settings, snapshot_for_children
+from sqlwright.config import Settings
 from sqlwright.errors import LoadError
-from sqlwright.http.listening import choose_address, reachable_url, wait_until_listening
+from sqlwright.http.listening import open_listener, reachable_url
 from sqlwright.http.log import Log
 from sqlwright.http.snapshot import place_of, write_queries, write_reload_error, write_settings
+from sqlwright.http.supervisor import Supervisor
 from sqlwright.registry import Registry, load_registry
-
-_LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
-    "loggers": {"_granian": {"handlers": ["stderr"], "level": "WARNING", "propagate": False}},
-}
 
 
 def serve(settings: Settings, registry: Registry) -> int:
     """Serve until a stop signal; the exit code. Raises `SettingsError` when it cannot listen where it should."""
-    address, port = choose_address(settings)
     # Only its owner can enter this folder.
-    with tempfile.TemporaryDirectory(prefix="sqlwright-") as name, snapshot_for_children(Path(name)):
+    with open_listener(settings) as listener, tempfile.TemporaryDirectory(prefix="sqlwright-") as name:
+        address, port = listener.getsockname()[:2]
         folder = Path(name)
         write_settings(folder, settings.model_copy(update={"port": port}))
         write_queries(folder, registry)
         log = Log(settings)
 
         def announce() -> None:
-            if wait_until_listening(address, port):
-                log.event("info", f"serving {_count(registry)} at {reachable_url(address, port)}")
+            log.event("info", f"serving {_count(registry)} at {reachable_url(address, port)}")
 
-        return _run(settings, address, port, announce, lambda: _compile(settings, folder, log))
+        Supervisor(
+            settings,
+            listener,
+            folder,
+            log,
+            announce=announce,
+            compile=lambda: _compile(settings, folder, log),
+        ).run()
+    return 0
 
 
 def _count(registry: Registry) -> str:
@@ -77,70 +67,3 @@ def _compile(settings: Settings, folder: Path, log: Log) -> bool:
         log.diagnostic(warning)
     log.event("info", f"reloaded {_count(registry)}; replacing the workers")
     return True
-
-
-def _run(settings: Settings, address: str, port: int, announce: Callable[[], None], compile: Callable[[], bool]) -> int:
-    server = _server_class()(
-        "sqlwright.http.app:create_app",
-        address=address,
-        port=port,
-        interface=Interfaces.ASGI,
-        factory=True,
-        workers=settings.workers,
-        loop=_loop(),
-        websockets=False,
-        log_access=False,
-        log_level=LogLevels.warning,
-        log_dictconfig=_LOGGING,
-        respawn_failed_workers=True,
-        workers_kill_timeout=math.ceil(settings.drain_seconds),
-    )
-    server.announce = announce
-    server.compile = compile
-    server.watched = settings.reload
-    try:
-        server.serve()
-    except SystemExit as stop:
-        # granian calls a worker's end unexpected when it came before its own word; after a stop signal it is not.
-        return 0 if server.interrupt_signal else int(stop.code or 1)
-    return 0
-
-
-def _server_class() -> Any:
-    """granian's server for this interpreter (processes, or threads where there is no GIL), with our SIGHUP."""
-    base: Any = granian.server.Server
-
-    class Server(base):  # type: ignore[misc]  # the base is chosen at run time by granian
-        announce: Callable[[], None]
-        compile: Callable[[], bool]
-        watched: bool
-
-        def _spawn_workers(self, *arguments: Any) -> None:
-            super()._spawn_workers(*arguments)
-            threading.Thread(target=self.announce, daemon=True).start()
-
-        def _respawn_workers(self, workers: list[int], *arguments: Any, **options: Any) -> None:
-            for worker in workers:
-                if self.interrupt_signal:  # replacing takes seconds a worker; a stop does not wait for the rest
-                    return
-                super()._respawn_workers([worker], *arguments, **options)
-
-        def _reload(self, *arguments: Any) -> None:
-            self.reload_signal = False
-            self.main_loop_interrupt.clear()
-            if self.watched:  # saving is what reloads; the hangup is a terminal that was closed
-                self.interrupt_signal = True
-            if self.interrupt_signal:  # or a stop that came just before the event was cleared
-                self.main_loop_interrupt.set()
-            elif self.compile():
-                super()._reload(*arguments)
-
-    return Server
-
-
-def _loop() -> Loops:
-    try:
-        import uvloop  # noqa: F401, PLC0415 - not on every platform
-    except ImportError:
-        return Loops.asyncio
-    return Loops.uvloop if sys.platform != "win32" else Loops.asyncio

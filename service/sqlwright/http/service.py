@@ -99,6 +99,10 @@ class Service:
         self.callers = Callers()
         self.metrics = Metrics(self._pools, None if snapshot is None else statistics_folder(snapshot))
         self.snapshot = snapshot
+        self.leaving = False
+        """This process takes no more connections: every answer closes its own."""
+        self.draining = False
+        """The service ends."""
         self.reload_errors: tuple[Diagnostic, ...] = ()
         self.known_tables: tuple[Table, ...] | None = None if settings.tables else ()
         """Those that are served, as last seen; None before the database has been asked."""

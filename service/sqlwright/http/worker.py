@@ -1,44 +1,196 @@
-"""A worker process of `serve`: who stops it, and that it does not outlive its parent."""
+"""A worker process of `serve`: loads the snapshot, serves on the shared listener, and leaves without losing a call.
+
+The parent's word comes over a socket pair. Its end closes when the parent dies, and the worker leaves then, too.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
+import select
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-PARENT_LOOK_SECONDS = 1.0
+from granian._granian import SocketHolder
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server as EmbeddedServer
+
+from sqlwright.config import Settings
+from sqlwright.http.app import make_application
+from sqlwright.http.listening import BACKLOG, connections, deafen, has_waiting, refuse_newcomers
+from sqlwright.http.log import Log
+from sqlwright.http.service import Service
+from sqlwright.http.snapshot import read_snapshot
+
+READY = b"r"
+"""Said by the worker: it serves."""
+RETIRE = b"l"
+"""Said by the parent: another one has taken over."""
+STOP = b"s"
+"""Said by the parent: the service ends."""
+
+SETTLE_SECONDS = 0.05
+"""How long handshakes that have begun may take to be completed, and their connections to be taken."""
+QUEUE_SECONDS = 1.0
+"""How long connections that wait in the queue may take to be taken."""
+LINGER_SECONDS = 0.5
+"""How long open connections have to send what they are about to send, before those that are idle are closed."""
+CUT_SECONDS = 2.0
+"""How long before the end of the drain the calls that still run are cut, so that they are rolled back in time."""
+_POLL_SECONDS = 0.01
+
+_LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
+    "loggers": {"_granian": {"handlers": ["stderr"], "level": "ERROR", "propagate": False}},
+}
 
 
-@asynccontextmanager
-async def worker_process() -> AsyncIterator[None]:
-    """Around the life of an application. Does nothing where the process is not a child of `serve`."""
-    parent = multiprocessing.parent_process()
-    if parent is None or parent.pid is None:
-        yield
-        return
-    _leave_signals_to_parent()
-    watching = asyncio.get_running_loop().create_task(_end_with(parent.pid))
-    try:
-        yield
-    finally:
-        watching.cancel()
+class Server(EmbeddedServer):  # type: ignore[misc]  # granian gives no types
+    """granian on a listener that is already open.
+
+    All that is private to granian in here: `_init_shared_socket` with its two attributes, `SocketHolder`, and the name
+    of the coroutine that runs a call (`_CALL`). pyproject.toml caps its version for their sake.
+    """
+
+    _CALL = "future_watcher"
+
+    def __init__(self, application: Any, listener: socket.socket, connections_max: int) -> None:
+        super().__init__(
+            application,
+            interface=Interfaces.ASGINL,  # the life of the application is the worker's
+            websockets=False,
+            log_level=LogLevels.error,
+            log_dictconfig=_LOGGING,
+            backlog=BACKLOG,
+            backpressure=connections_max,
+        )
+        self._listener = listener
+
+    def _init_shared_socket(self) -> None:
+        self._ssp = None
+        self._shd = SocketHolder(self._listener.fileno(), False, BACKLOG)
+
+    def cut(self) -> None:
+        """Cancel the calls that run: they are rolled back, and their connections are closed."""
+        for task in asyncio.all_tasks():
+            if getattr(task.get_coro(), "__name__", "") == self._CALL:
+                task.cancel()
 
 
-def _leave_signals_to_parent() -> None:
-    """Ctrl-C and a closed terminal reach a whole group of processes; the parent stops its workers in order."""
-    loop = asyncio.get_running_loop()
+def work(listener: socket.socket, control: socket.socket, foreign: Sequence[socket.socket], folder: Path) -> None:
+    """The whole life of the process. `foreign` are the parent's ends, which a fork has copied."""
+    for end in foreign:
+        end.close()
+    # Ctrl-C and a closed terminal reach a whole group of processes; the parent ends its workers in order.
     for name in ("SIGINT", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_IGN)
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    settings, registry = read_snapshot(folder)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(listener, control, Service(settings, registry, folder)))
+    except Exception as error:
+        Log(settings).failure("a worker failed", error)
+        sys.exit(1)
 
 
-async def _end_with(parent: int) -> None:
-    """A parent that was killed cannot stop its workers, and one left behind would hold the port."""
-    while os.getppid() == parent:  # noqa: ASYNC110 - no event tells that a parent was killed
-        await asyncio.sleep(PARENT_LOOK_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)
+async def _serve(listener: socket.socket, control: socket.socket, service: Service) -> None:
+    orders = Orders(control)
+    settings = service.settings
+    await service.open()
+    try:
+        if orders.word:  # the end came before the beginning
+            return
+        server = Server(make_application(service), listener, max(1, BACKLOG // settings.workers))
+        serving = asyncio.create_task(server.serve())
+        control.send(READY)
+        told = asyncio.create_task(orders.come.wait())
+        await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if not serving.done():
+            await _leave(service, server, serving, listener, stopping=orders.word == STOP)
+        await serving
+    finally:
+        await service.close()
+
+
+async def _leave(
+    service: Service, server: Server, serving: asyncio.Task[None], listener: socket.socket, *, stopping: bool
+) -> None:
+    """Answer everything that was sent on a connection that was taken. Calls that run on are cut at the end."""
+    drain = service.settings.drain_seconds
+    try:
+        async with asyncio.timeout(max(drain - CUT_SECONDS, drain / 2)):
+            service.leaving = True
+            if stopping:
+                service.draining = True
+                await asyncio.sleep(service.settings.shutdown_delay_seconds)
+                refuse_newcomers(listener)
+                await asyncio.sleep(SETTLE_SECONDS)
+                await _until(lambda: not has_waiting(listener), QUEUE_SECONDS)
+            port = listener.getsockname()[1]
+            deafen(listener)
+            await asyncio.sleep(_POLL_SECONDS)  # one that is being taken this moment
+            await _until(lambda: not connections(port), LINGER_SECONDS)
+            server.stop()
+            await asyncio.shield(serving)
+    except TimeoutError:
+        service.log.event("warning", "calls ran longer than drain_seconds allows: they are cut and rolled back")
+        server.cut()
+        server.stop()
+        await asyncio.wait([serving], timeout=CUT_SECONDS / 4)
+        serving.cancel()
+
+
+async def _until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+class Orders:
+    """What the parent says; SIGTERM from somebody else says stop."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.word = b""
+        self.come = asyncio.Event()
+        self._control = control
+        control.setblocking(False)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(control, self._read)
+        loop.add_signal_handler(signal.SIGTERM, self._take, STOP)
+
+    def _read(self) -> None:
+        try:
+            word = self._control.recv(1)
+        except BlockingIOError:
+            return
+        except OSError:
+            word = b""
+        if not word:  # the parent was killed
+            asyncio.get_running_loop().remove_reader(self._control)
+        self._take(word or STOP)
+
+    def _take(self, word: bytes) -> None:
+        self.word = self.word or word
+        self.come.set()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return asyncio.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
