@@ -259,7 +259,10 @@ async def _limit_time(session: Session, timeout_seconds: float | None) -> None:
     """Set the server's own limit for this use of the session; the reset brings back the session's."""
     wanted = 0 if timeout_seconds is None else milliseconds(timeout_seconds)
     if wanted != session.limit_ms:
-        await session.execute(f"SET statement_timeout = {wanted}")
+        try:
+            await session.execute(f"SET statement_timeout = {wanted}")
+        except Exception as error:  # nothing was changed, whatever statement comes after
+            raise translate(error, Access.READ) or error from error
         session.limit_ms = wanted
 
 
