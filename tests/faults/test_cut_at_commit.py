@@ -78,13 +78,16 @@ async def before_the_server(url: str) -> AsyncIterator[FaultProxy]:
 
 @asynccontextmanager
 async def served(url: str, folder: Path) -> AsyncIterator[tuple[FaultProxy, Caller, Execute]]:
-    async with before_the_server(url) as proxy, server_sql(url).connect(url) as execute:
-        async with serving(proxy.address, folder, FILES, tables="item") as caller:
-            await caller.until_whole(10)
-            for path, body in (("transaction", STEPS), (f"{QUERY}add_patiently", {"n": N})):  # described, prepared
-                assert (await caller.http.post(path, json=body)).status_code == 200
-                await execute("DELETE FROM item WHERE n > 0; SELECT 1")
-            yield proxy, caller, execute
+    async with (
+        before_the_server(url) as proxy,
+        server_sql(url).connect(url) as execute,
+        serving(proxy.address, folder, FILES) as caller,
+    ):
+        await caller.until_whole(10)
+        for path, body in (("/transaction", STEPS), (f"{QUERY}add_patiently", {"n": N})):  # described, prepared
+            assert (await caller.http.post(path, json=body)).status_code == 200
+            await execute("DELETE FROM item WHERE n > 0; SELECT 1")
+        yield proxy, caller, execute
 
 
 async def kept(execute: Execute) -> bool:

@@ -193,6 +193,9 @@ class PostgresEngine(Engine):
         await self._control(lease, timeout_seconds, transaction.rollback(lease.raw_connection))
         lease.in_transaction = False
 
+    async def try_write(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
+        await self._guarded(lease, Access.WRITE, timeout_seconds, transaction.write_nothing(lease.raw_connection))
+
     async def savepoint(self, lease: PostgresLease, name: str, *, timeout_seconds: float) -> None:
         await self._control(lease, timeout_seconds, transaction.savepoint(lease.raw_connection, name))
 
