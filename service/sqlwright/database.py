@@ -17,7 +17,15 @@ from sqlwright.address import Address, parse_address
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, SessionOptions
 from sqlwright.engines.pool import Pool, PoolLimits, PoolStatus
-from sqlwright.errors import DatabaseUnavailable, SqlwrightError
+from sqlwright.errors import (
+    AcquireTimeout,
+    DatabaseCorrupt,
+    DatabaseError,
+    DatabaseUnavailable,
+    LockTimeout,
+    SqlwrightError,
+    TooManyWaiting,
+)
 from sqlwright.query import Access, Isolation
 from sqlwright.transaction import OpenTransaction, begin, check_isolation, retry, retry_collided
 
@@ -32,6 +40,9 @@ ENGINES = {
     "sqlite": "sqlwright.engines.sqlite.engine:SQLiteEngine",
 }
 """An engine by the name of its dialect, imported when it is used."""
+
+REFUSAL_SECONDS = 1.0
+"""How long the last refusal of a write is believed before it is tried whether writes are taken again."""
 
 SKIP_SECONDS = 1.0
 """How long a reader that failed is passed over while another is left."""
@@ -106,6 +117,8 @@ class Database:
         self.has_one_pool = self.engine.has_one_pool(address)
         self._only_lease: Any = None
         self._turn = asyncio.Lock()
+        self._refusal: tuple[float, DatabaseError] | None = None
+        """When a write was last refused because of the database's own state, and why."""
         sizes = self.engine.pool_sizes
         writing = min(settings.writer_pool_size or sizes.writer, sizes.writer_max)
         reading = settings.reader_pool_size or sizes.reader
@@ -193,6 +206,30 @@ class Database:
         """Only the main server."""
         return [self._writer if access is not Access.READ else self._readers[-1]]
 
+    def refused(self, access: Access, error: BaseException | None) -> None:
+        """Keep in mind why writes fail: no server, no room, a damaged file."""
+        if isinstance(error, DatabaseCorrupt) or (isinstance(error, DatabaseUnavailable) and access is not Access.READ):
+            self._refusal = asyncio.get_running_loop().time(), error
+
+    async def ask_writes(self) -> DatabaseError | None:
+        """Why writes are refused at present; None where no refusal is known. What is known is tried again here."""
+        if self._refusal is None:
+            return None
+        seen, refusal = self._refusal
+        if asyncio.get_running_loop().time() - seen < REFUSAL_SECONDS:
+            return refusal
+        try:
+            async with self.lease(Access.WRITE) as lease:
+                await self.engine.try_write(lease, timeout_seconds=self.limits.control_seconds)
+        except (AcquireTimeout, TooManyWaiting, LockTimeout):
+            pass  # busy is no answer
+        except DatabaseError as error:
+            if self._refusal[0] == seen:  # another refusal is in mind already
+                self._refusal = seen, error
+        else:
+            self._refusal = None
+        return None if self._refusal is None else self._refusal[1]
+
     def candidates(self, access: Access) -> list[Pooled]:
         """Where to try, best first. What failed a moment ago is left out while another is left."""
         if access is not Access.READ:
@@ -230,9 +267,10 @@ class Holding:
                 pooled.failed()  # while this call tries whether it is back, the others need not wait for the answer
             try:
                 await lease.acquire()
-            except DatabaseUnavailable:
+            except (DatabaseUnavailable, DatabaseCorrupt) as error:
                 pooled.failed()
                 if pooled is candidates[-1]:
+                    self._database.refused(self._access, error)
                     raise
                 continue
             self._pooled, self._lease = pooled, lease
@@ -248,6 +286,8 @@ class Holding:
         # A lease cannot leak while it is given back, even when that is cancelled: every engine sees to it.
         broken = self._lease.broken  # a server that did not answer, for one
         await self._lease.release()
+        if error is not None:
+            self._database.refused(self._access, error)
         if broken or isinstance(error, DatabaseUnavailable):
             self._pooled.failed()
         elif not isinstance(error, asyncio.CancelledError):  # who left in between has seen nothing

@@ -18,7 +18,7 @@
     └── DatabaseError              the database refused or failed while running a statement
         ├── UniqueViolation  ForeignKeyViolation  ExclusionViolation
         ├── InvalidValue  NotNullViolation  CheckViolation  RaisedByStatement
-        ├── PermissionDenied  ProgramLimitExceeded  StatementFailed
+        ├── PermissionDenied  ProgramLimitExceeded  StatementFailed  DatabaseCorrupt
         ├── DatabaseUnavailable  AcquireTimeout  TooManyWaiting
         ├── SerializationFailure  LockTimeout
         └── StatementTimeout  OutcomeUnknown
@@ -207,9 +207,6 @@ class InvalidParameters(CallError):
             self.add_note(f"{item}{fault.parameter or 'the body'}: {fault.detail}")
 
 
-# --- transactions -----------------------------------------------------------------------------------------------
-
-
 class TransactionError(SqlwrightError):
     code = "transaction"
 
@@ -230,9 +227,6 @@ class ReadOnlyTransaction(TransactionError):
     """A query that writes was called in a transaction that was begun with `read_only=True`."""
 
     code = "read_only_transaction"
-
-
-# --- the statement ran, its result is not what the query says ---------------------------------------------------
 
 
 class ResultError(SqlwrightError):
@@ -357,6 +351,13 @@ class StatementFailed(DatabaseError):
     """Anything else the database says about a statement: ours or the file's fault, never the caller's."""
 
     code = "statement_failed"
+
+
+class DatabaseCorrupt(DatabaseError):
+    """What is stored is damaged. Nothing more is written to it; what can be read is read."""
+
+    code = "database_corrupt"
+    hint = "put a backup of the database in its place"
 
 
 class DatabaseUnavailable(DatabaseError):

@@ -20,6 +20,7 @@ from sqlwright.engines.pool import PoolLimits
 from sqlwright.engines.sqlite.session import SQLiteBackend
 from sqlwright.errors import (
     CheckViolation,
+    DatabaseCorrupt,
     DatabaseUnavailable,
     ForeignKeyViolation,
     InvalidValue,
@@ -402,8 +403,9 @@ async def test_files_that_cannot_be_opened(tmp_path: Path, read_only: bool) -> N
         await backend.connect()
         lease = backend.connection()
         for _ in range(3):
-            with pytest.raises(DatabaseUnavailable, match=message) as refused:
+            with pytest.raises((DatabaseUnavailable, DatabaseCorrupt), match=message) as refused:
                 await lease.acquire()
+            assert isinstance(refused.value, DatabaseCorrupt) == (name == "text.db")
             assert str(tmp_path) not in str(refused.value)
         assert backend.pool is not None
         assert backend.pool.status.size == 0

@@ -1,10 +1,11 @@
-"""A TCP proxy that can refuse, freeze, reset, and cut a stream after so many bytes."""
+"""A TCP proxy that can refuse, freeze, reset, and cut a stream after so many bytes or around some words."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 _PORTS = {"mysql": 3306}
@@ -27,6 +28,10 @@ class FaultProxy:
         self.port = 0
         self.cut_after: int | None = None
         """Bytes from the server that still pass before every connection is reset."""
+        self.cut_at: bytes | None = None
+        """Words to the server around which every connection is reset, once."""
+        self.cut_delivers = False
+        """The words still reach the server, and it is its answer that is cut off."""
 
     @property
     def address(self) -> str:
@@ -67,18 +72,22 @@ class FaultProxy:
             writer.transport.abort()
             return
         self._streams.add(back)
-        await asyncio.gather(self._pump(reader, back, False), self._pump(there, writer, True))
+        said = asyncio.Event()  # the words at which this connection is to be cut
+        await asyncio.gather(self._pump(reader, back, self._asks, said), self._pump(there, writer, self._answers, said))
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, answer: bool) -> None:
+    async def _pump(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        passes: Callable[[bytes, asyncio.Event], bool],
+        said: asyncio.Event,
+    ) -> None:
         try:
             while chunk := await source.read(65536):
                 await self._flows.wait()
-                if answer and self.cut_after is not None:
-                    self.cut_after -= len(chunk)
-                    if self.cut_after < 0:
-                        self.cut_after = None
-                        self.reset()
-                        return
+                if not passes(chunk, said):
+                    self.reset()
+                    return
                 sink.write(chunk)
                 await sink.drain()
         except OSError:
@@ -86,3 +95,20 @@ class FaultProxy:
         finally:
             sink.close()
             self._streams.discard(sink)
+
+    def _asks(self, chunk: bytes, said: asyncio.Event) -> bool:
+        if self.cut_at is None or self.cut_at not in chunk:
+            return True
+        self.cut_at = None
+        said.set()
+        return self.cut_delivers
+
+    def _answers(self, chunk: bytes, said: asyncio.Event) -> bool:
+        if said.is_set():
+            return False
+        if self.cut_after is not None:
+            self.cut_after -= len(chunk)
+            if self.cut_after < 0:
+                self.cut_after = None
+                return False
+        return True

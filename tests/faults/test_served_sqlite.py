@@ -8,6 +8,7 @@ import resource
 import sqlite3
 from pathlib import Path
 
+import pytest
 from served import serving
 
 from record_shop import assert_problem
@@ -48,6 +49,7 @@ def limit_files(process: int, size: int) -> None:
     resource.prlimit(process, resource.RLIMIT_FSIZE, (size, resource.prlimit(process, resource.RLIMIT_FSIZE)[1]))
 
 
+@pytest.mark.reliability(26, engine="sqlite")
 async def test_a_file_that_another_program_locks(tmp_path: Path) -> None:
     path = tmp_path / "test.db"
     url = prepare(path)
@@ -74,6 +76,7 @@ async def test_a_file_that_another_program_locks(tmp_path: Path) -> None:
     assert not (tmp_path / "test.db-wal").exists()
 
 
+@pytest.mark.reliability(27, engine="sqlite")
 async def test_a_disk_that_is_full(tmp_path: Path) -> None:
     url = prepare(tmp_path / "test.db")
     async with serving(url, tmp_path, FILES) as caller:

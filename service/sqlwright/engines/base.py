@@ -150,6 +150,11 @@ class Engine(ABC):
         """Let the open transaction be idle for as long as it likes (a test in a debugger), where the session's own
         settings would end it."""
 
+    async def try_write(self, lease: Any, *, timeout_seconds: float) -> None:
+        """Whether writes are taken again: raises what refuses them. Nothing that anybody could see is changed."""
+        await self.begin(lease, isolation=None, read_only=False, timeout_seconds=timeout_seconds)
+        await self.rollback(lease, timeout_seconds=timeout_seconds)
+
     async def savepoint(self, lease: Any, name: str, *, timeout_seconds: float) -> None:
         """`name` is one of ours (letters and digits)."""
         raise NotImplementedError

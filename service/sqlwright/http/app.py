@@ -131,8 +131,8 @@ def _add_routes(app: Application) -> None:
     async def livez() -> Response:
         return JSONResponse({"status": "ok"})
 
-    async def readyz() -> Response:
-        return _response(await readiness(app.service))
+    async def readyz(request: Request) -> Response:
+        return _response(await readiness(app.service, request.query_params.get("access", "")))
 
     async def metrics(request: Request) -> Response:
         return _response(await app.service.metrics.answer(request.headers.get("accept", "")))

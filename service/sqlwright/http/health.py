@@ -14,9 +14,11 @@ from sqlwright.http.snapshot import place_of, read_reload_error
 _INVALID_SHOWN_MAX = 100
 
 
-async def readiness(service: Service) -> Answer:
-    """200 or 503, with what one wants to know when it is not what one expects."""
+async def readiness(service: Service, access: str = "") -> Answer:
+    """200 or 503, with what one wants to know when it is not what one expects. `access` write: 503 also when writes are
+    refused."""
     refusal = await service.ask_database()
+    refuses_writes = refusal or await service.ask_writes()
     queries = list(service.served.callable)
     pending = service.pending
     invalid = service.contracts.invalid
@@ -32,6 +34,10 @@ async def readiness(service: Service) -> Answer:
             "detail": None if refusal is None else str(refusal),
             "pools": {name: [asdict(pool) for pool in pools] for name, pools in service.database.status().items()},
         },
+        "writes": {
+            "ready": refuses_writes is None,
+            "detail": None if refuses_writes is None else str(refuses_writes),
+        },
         "queries": {
             "loaded": len(queries),
             "pending": pending,
@@ -40,7 +46,7 @@ async def readiness(service: Service) -> Answer:
         "tables": {"served": None if tables is None else len(tables), "missing": service.missing_tables},
         "reload_errors": _reload_errors(service, development),
     }
-    return json_answer(content, 200 if ready else 503)
+    return json_answer(content, 200 if ready and (access != "write" or refuses_writes is None) else 503)
 
 
 def _invalid(name: str, error: QueryInvalid, development: bool) -> dict[str, Any]:

@@ -61,6 +61,7 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.PermissionDenied: (403, "Permission denied"),
     errors.ProgramLimitExceeded: (413, "Too large for the database"),
     errors.StatementFailed: (500, "Statement failed"),
+    errors.DatabaseCorrupt: (500, "Database damaged"),
     errors.DatabaseUnavailable: (503, "Database unavailable"),
     errors.AcquireTimeout: (503, "No free connection"),
     errors.TooManyWaiting: (503, "Too many waiting calls"),

@@ -18,6 +18,7 @@ from sqlwright.database import Database
 from sqlwright.engines.pool import PoolStatus
 from sqlwright.errors import (
     AcquireTimeout,
+    DatabaseCorrupt,
     DatabaseUnavailable,
     Diagnostic,
     QueryInvalid,
@@ -222,14 +223,14 @@ class Service:
         try:
             described = [await self._describe(query) for query in list(self.served.callable)]
             return await self._see_tables() and all(described)
-        except (DatabaseUnavailable, AcquireTimeout, TooManyWaiting):
+        except (DatabaseUnavailable, DatabaseCorrupt, AcquireTimeout, TooManyWaiting):
             return False  # the others would say the same
 
     async def _describe(self, query: Query) -> bool:
         try:
             await self.contracts.get(query)
             self._described[query.name] = query
-        except (DatabaseUnavailable, AcquireTimeout, TooManyWaiting):
+        except (DatabaseUnavailable, DatabaseCorrupt, AcquireTimeout, TooManyWaiting):
             raise
         except QueryInvalid:
             self._described[query.name] = query
@@ -242,7 +243,7 @@ class Service:
     async def _see_tables(self) -> bool:
         try:
             await self.look_at_tables()
-        except (DatabaseUnavailable, AcquireTimeout, TooManyWaiting):
+        except (DatabaseUnavailable, DatabaseCorrupt, AcquireTimeout, TooManyWaiting):
             raise
         except Exception as error:
             self.log.failure("the tables could not be described", error)
@@ -257,6 +258,11 @@ class Service:
                 answer = await self._ask()
                 self._answered = (time.monotonic(), answer)
             return answer
+
+    async def ask_writes(self) -> SqlwrightError | None:
+        """Why writes are refused at present, as far as that is known from those that were."""
+        async with self._asking:
+            return await self.database.ask_writes()
 
     async def _ask(self) -> SqlwrightError | None:
         try:

@@ -28,7 +28,9 @@ from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
 from pymysql.converters import escape_string
 from pymysql.protocol import EOFPacketWrapper, FieldDescriptorPacket
 
+from sqlwright.engines.mysql.errors import translate
 from sqlwright.errors import ProgramLimitExceeded
+from sqlwright.query import Access
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -239,9 +241,15 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         return f"{self.time_setting} = {0 if seconds is None else max(0.000001, seconds):.6f}"
 
     async def limit_time(self, seconds: float | None) -> None:
-        """Set the server's own limit for this use of the session; the reset brings back the session's."""
+        """Set the server's own limit for this use of the session; the reset brings back the session's.
+
+        What fails here has changed nothing, whatever statement comes after.
+        """
         if self.time_setting and seconds != self.timeout_seconds:
-            await self.fetch(f"SET {self.time_limit(seconds)}")
+            try:
+                await self.fetch(f"SET {self.time_limit(seconds)}")
+            except Exception as error:
+                raise translate(error, Access.READ) or error from error
             self.timeout_seconds = seconds
 
     @property

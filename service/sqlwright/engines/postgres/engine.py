@@ -193,6 +193,9 @@ class PostgresEngine(Engine):
         await self._control(lease, timeout_seconds, transaction.rollback(lease.raw_connection))
         lease.in_transaction = False
 
+    async def try_write(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
+        await self._guarded(lease, Access.WRITE, timeout_seconds, transaction.write_nothing(lease.raw_connection))
+
     async def savepoint(self, lease: PostgresLease, name: str, *, timeout_seconds: float) -> None:
         await self._control(lease, timeout_seconds, transaction.savepoint(lease.raw_connection, name))
 
@@ -259,7 +262,10 @@ async def _limit_time(session: Session, timeout_seconds: float | None) -> None:
     """Set the server's own limit for this use of the session; the reset brings back the session's."""
     wanted = 0 if timeout_seconds is None else milliseconds(timeout_seconds)
     if wanted != session.limit_ms:
-        await session.execute(f"SET statement_timeout = {wanted}")
+        try:
+            await session.execute(f"SET statement_timeout = {wanted}")
+        except Exception as error:  # nothing was changed, whatever statement comes after
+            raise translate(error, Access.READ) or error from error
         session.limit_ms = wanted
 
 

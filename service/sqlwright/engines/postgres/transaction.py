@@ -47,6 +47,11 @@ def _ended(session: Session) -> None:
     session.limit_ms = UNKNOWN
 
 
+async def write_nothing(session: Session) -> None:
+    """A server that only reads refuses this, too."""
+    await session.execute("BEGIN; CREATE TEMP TABLE sqlwright_writes (n int); ROLLBACK")
+
+
 async def savepoint(session: Session, name: str) -> None:
     await session.execute(f"{_release_guard(session)}SAVEPOINT {name}")
     session.reads_only = False

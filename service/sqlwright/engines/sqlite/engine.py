@@ -19,7 +19,7 @@ from sqlwright.engines.sqlite.run import read, write, write_many
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.engines.sqlite.stream import Cursor
-from sqlwright.errors import SqlwrightError
+from sqlwright.errors import DatabaseCorrupt, SqlwrightError
 from sqlwright.query import (
     Access,
     Description,
@@ -165,6 +165,9 @@ class SQLiteEngine(Engine):
         await _control(lease, timeout_seconds, lambda raw, _: transaction.rollback(raw))
         lease.in_transaction = False
 
+    async def try_write(self, lease: SQLiteLease, *, timeout_seconds: float) -> None:
+        await _control(lease, timeout_seconds, transaction.write_nothing)
+
     async def savepoint(self, lease: SQLiteLease, name: str, *, timeout_seconds: float) -> None:
         await _control(lease, timeout_seconds, lambda raw, _: transaction.savepoint(raw, name))
 
@@ -189,8 +192,10 @@ async def _call(lease: SQLiteLease, access: Access, timeout_seconds: float | Non
     try:
         return await lease.session.call(work, timeout_seconds)
     except Exception as error:
-        lease.broken = lease.broken or breaks_connection(error)
+        lease.broken = lease.broken or breaks_connection(error, access)
         translated = translate(error, access)
+        if isinstance(translated, DatabaseCorrupt):
+            lease.note(translated)
         if translated is None or translated is error:
             raise
         raise translated from error

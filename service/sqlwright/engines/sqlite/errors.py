@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlwright.errors import (
     CheckViolation,
+    DatabaseCorrupt,
     DatabaseError,
     DatabaseUnavailable,
     ForeignKeyViolation,
@@ -29,6 +30,9 @@ _UNIQUE = "another row already has this value where it must be unique"
 _REFERRED = "a row that is referred to is missing, or is still referred to"
 _LOCKED = "a lock did not become free in time"
 _DISK = "the database file cannot be read or written"
+_DAMAGED = "the database file is damaged"
+_NOT_A_DATABASE = "the database file is not a SQLite database"
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 CAUSES: dict[int, tuple[type[DatabaseError], str]] = {
     # An extended code counts before its lower eight bits.
@@ -56,8 +60,10 @@ CAUSES: dict[int, tuple[type[DatabaseError], str]] = {
     sqlite3.SQLITE_IOERR: (DatabaseUnavailable, _DISK),
     sqlite3.SQLITE_CANTOPEN: (DatabaseUnavailable, _DISK),
     sqlite3.SQLITE_PROTOCOL: (DatabaseUnavailable, _LOCKED),
-    sqlite3.SQLITE_CORRUPT: (StatementFailed, "the database file is damaged"),
-    sqlite3.SQLITE_NOTADB: (StatementFailed, "the file is not a SQLite database"),
+    # A full-text index says this of itself, also when it was only used wrongly.
+    sqlite3.SQLITE_CORRUPT_VTAB: (StatementFailed, "a virtual table is damaged"),
+    sqlite3.SQLITE_CORRUPT: (DatabaseCorrupt, _DAMAGED),
+    sqlite3.SQLITE_NOTADB: (DatabaseCorrupt, _NOT_A_DATABASE),
 }  # fmt: skip
 
 _LOST = frozenset(
@@ -127,27 +133,27 @@ def is_locked(error: BaseException) -> bool:
     return code & 0xFF == sqlite3.SQLITE_BUSY and code != sqlite3.SQLITE_BUSY_SNAPSHOT
 
 
-def breaks_connection(error: BaseException) -> bool:
-    """True when the connection should not be used again, since a new one may find the file in order."""
-    code = code_of(error)
-    return code & 0xFF in _LOST or code == sqlite3.SQLITE_READONLY_DBMOVED
+def breaks_connection(error: BaseException, access: Access) -> bool:
+    """True when the connection should not be used again, since a new one may find the file in order: one that was
+    opened while the disk could only be read cannot write for ever."""
+    code = code_of(error) & 0xFF
+    return code in _LOST or (code == sqlite3.SQLITE_READONLY and access is not Access.READ)
 
 
 def cannot_open(error: sqlite3.Error | OSError, path: Path | None) -> DatabaseError:
     """Why a file could not be opened. The path itself is for the operator, never for a caller."""
     code = code_of(error)
-    return DatabaseUnavailable(
-        _why_not(code, path), native_code=str(code) if code else "", native_message=f"{path}: {error}"
-    )
+    cause = DatabaseCorrupt if code & 0xFF in _DAMAGE else DatabaseUnavailable
+    return cause(_why_not(code, path), native_code=str(code) if code else "", native_message=f"{path}: {error}")
 
 
 def _why_not(code: int, path: Path | None) -> str:
     if code & 0xFF == sqlite3.SQLITE_NOTADB:
-        return "the database file is not a SQLite database"
+        return _NOT_A_DATABASE
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "the database file is locked by another program"
     if code & 0xFF == sqlite3.SQLITE_CORRUPT:
-        return "the database file is damaged"
+        return _DAMAGED
     if path is not None:
         try:
             if not path.parent.is_dir():

@@ -80,10 +80,25 @@ class Hop:
 class Session:
     """An open connection with what its pool must know of it."""
 
-    __slots__ = ("busy", "connection", "cursors", "ended", "lock_timeout_seconds", "raw", "touched", "worn")
+    __slots__ = (
+        "busy",
+        "connection",
+        "cursors",
+        "ended",
+        "lock_timeout_seconds",
+        "log",
+        "number",
+        "raw",
+        "touched",
+        "worn",
+    )
 
-    def __init__(self, connection: aiosqlite.Connection, lock_timeout_seconds: float) -> None:
+    def __init__(self, connection: aiosqlite.Connection, lock_timeout_seconds: float, number: int) -> None:
         self.connection = connection
+        self.number = number
+        """Of the file it has open, see `KnownFile`."""
+        self.log: tuple[int, int] | None = None
+        """The write-ahead log that it writes to, once there is one."""
         # sqlite3's own object: our functions run on the thread that owns it.
         self.raw: sqlite3.Connection = connection._conn
         self.lock_timeout_seconds = lock_timeout_seconds

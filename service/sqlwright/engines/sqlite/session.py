@@ -20,7 +20,8 @@ from sqlwright.engines.base import Lease, SessionOptions
 from sqlwright.engines.pool import Connector, Pool
 from sqlwright.engines.sqlite.errors import cannot_open, is_locked
 from sqlwright.engines.sqlite.hop import Hop, Session
-from sqlwright.errors import DatabaseUnavailable
+from sqlwright.engines.sqlite.known_file import KnownFile
+from sqlwright.errors import DatabaseCorrupt, DatabaseUnavailable
 
 STATEMENTS_MAX = 1024
 """Prepared statements kept per session."""
@@ -39,8 +40,12 @@ class _File:
     An error is kept and not raised, because aiosqlite does not wait for the thread of a connection that failed.
     """
 
-    def __init__(self, path: Path | None, *, read_only: bool, lock_timeout_seconds: float) -> None:
+    def __init__(
+        self, path: Path | None, known: KnownFile | None, *, read_only: bool, lock_timeout_seconds: float
+    ) -> None:
         self._path = path
+        self._known = known
+        self.number = 0
         self._lock_timeout_seconds = lock_timeout_seconds
         self._read_only = read_only
         self.error: sqlite3.Error | OSError | None = None
@@ -58,10 +63,14 @@ class _File:
             time.sleep(0.001)
 
     def _open(self) -> sqlite3.Connection:
+        making = "rw" if self._known is not None and self._known.was_there else "rwc"
         if self._read_only and self._path is not None and not self._path.exists():
-            # As for a writer, a file that is not there is an empty database.
-            self._connect("rwc").close()
-        return self._connect("ro" if self._read_only else "rwc")
+            # As for a writer, a file that was never there is an empty database.
+            self._connect(making).close()
+        raw = self._connect("ro" if self._read_only else making)
+        if self._known is not None:
+            self.number = self._known.recognize()
+        return raw
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         target = _MEMORY if self._path is None else f"{self._path.absolute().as_uri()}?mode={mode}"
@@ -71,7 +80,7 @@ class _File:
         try:
             # SQLite opens a file when it is first read: anything wrong with it shows here.
             raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").close()
-            if mode == "rwc":
+            if mode != "ro":
                 try:
                     raw.execute("PRAGMA journal_mode=wal").close()
                 except sqlite3.OperationalError:
@@ -92,6 +101,7 @@ class SQLiteConnector(Connector[Session]):
     def __init__(self, path: Path | None, options: SessionOptions) -> None:
         self._path = path
         """None for a database in memory, which lives and dies with its one connection."""
+        self.known = None if path is None else KnownFile.of(path)
         self._options = options
         self._ending: set[asyncio.Future[Any]] = set()
 
@@ -113,21 +123,27 @@ class SQLiteConnector(Connector[Session]):
     async def _open(self) -> Session:
         file = _File(
             self._path,
+            self.known,
             read_only=self._options.read_only and self._path is not None,
             lock_timeout_seconds=self._options.lock_timeout_seconds,
         )
         connection = await aiosqlite.Connection(file.open, iter_chunk_size=64)
         if file.error is not None:
             await connection.close()
-            raise cannot_open(file.error, self._path) from file.error
-        return Session(connection, self._options.lock_timeout_seconds)
+            error = cannot_open(file.error, self._path)
+            if self.known is not None and isinstance(error, DatabaseCorrupt):
+                self.known.damaged(error)
+            raise error from file.error
+        return Session(connection, self._options.lock_timeout_seconds, file.number)
 
     def _abandon(self, opening: asyncio.Task[Session]) -> None:
         if not opening.cancelled() and opening.exception() is None:
             self.terminate(opening.result())
 
     def is_alive(self, connection: Session) -> bool:
-        return not connection.ended and not (connection.worn and self._path is not None)
+        if connection.ended or self.known is None:
+            return not connection.ended
+        return not connection.worn and connection.number == self.known.look()
 
     def is_clean(self, connection: Session) -> bool:
         if connection.busy or connection.touched or connection.worn or connection.cursors:
@@ -190,8 +206,18 @@ class SQLiteLease(StockConnection, Lease[aiosqlite.Connection]):
 
     async def acquire(self) -> None:
         assert self._session is None, "the lease is already held"
-        self._session = await self._backend.running_pool.acquire()
-        self._connection = self._session.connection
+        known = None if self.read_only else self._backend.known
+        if known is not None:
+            known.refuse_writes()
+        session = await self._backend.running_pool.acquire()
+        if known is not None:
+            try:
+                session.log = known.log_of(session.log)
+            except DatabaseUnavailable:
+                self._backend.running_pool.release(session)
+                raise
+        self._session = session
+        self._connection = session.connection
         self.broken = False
 
     async def release(self) -> None:
@@ -199,6 +225,11 @@ class SQLiteLease(StockConnection, Lease[aiosqlite.Connection]):
         session, self._session, self._connection = self._session, None, None
         if session is not None:
             self._backend.running_pool.release(session, broken=self.broken)
+
+    def note(self, error: DatabaseCorrupt) -> None:
+        """What a statement has found out about the file."""
+        if self._backend.known is not None:
+            self._backend.known.damaged(error)
 
     # What runs past `Session.call` leaves the session in a state nobody knows: it is mended at release.
 
@@ -243,6 +274,7 @@ class SQLiteBackend(StockBackend):
         self.options = options
         self.pool: Pool[Session] | None = None
         self._connector = SQLiteConnector(self.path, options)
+        self.known = self._connector.known
 
     @property
     def running_pool(self) -> Pool[Session]:
@@ -261,11 +293,12 @@ class SQLiteBackend(StockBackend):
         await self._connector.all_ended()
         if not self.options.read_only and self._has_log():
             # The last to close was a reader, which cannot fold the write-ahead log back into the file.
-            with contextlib.suppress(DatabaseUnavailable):
+            with contextlib.suppress(DatabaseUnavailable, DatabaseCorrupt):
                 await self._connector.close(await self._connector.open())
 
     def _has_log(self) -> bool:
-        return self.path is not None and Path(f"{self.path}-wal").exists()
+        damaged = self.known is not None and self.known.damage is not None
+        return self.path is not None and not damaged and Path(f"{self.path}-wal").exists()
 
     def connection(self) -> SQLiteLease:
         return SQLiteLease(self, self._dialect)
