@@ -3,13 +3,20 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: demo test lint check format clean
+.PHONY: demo test chaos lint check format clean
+
+# How long `make chaos` takes: seconds of load and faults, and calls of the soak, for each engine.
+SECONDS ?= 75
+CALLS   ?= 100000
 
 demo: $(VENV)/.sqlwright
 	$(BIN)/sqlwright demo --queries queries
 
 test: $(VENV)/.sqlwright-test
 	$(BIN)/pytest -n auto --dist worksteal
+
+chaos: $(VENV)/.sqlwright-test
+	@PYTHONPATH=tests:tests/faults $(BIN)/python -m chaos --seconds $(SECONDS) --calls $(CALLS) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) $(ENGINES)
 
 lint: $(VENV)/.sqlwright-test
 	$(BIN)/ruff check --no-cache service tests

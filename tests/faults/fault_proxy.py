@@ -55,9 +55,11 @@ class FaultProxy:
         self._flows.set()
 
     def reset(self) -> None:
+        linger = struct.pack("ii", 1, 0)  # a RST instead of a FIN
         for stream in list(self._streams):
-            linger = struct.pack("ii", 1, 0)  # a RST instead of a FIN
-            stream.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            own = stream.get_extra_info("socket")
+            if own is not None and own.fileno() >= 0:  # else it is closed already
+                own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             stream.transport.abort()
         self._streams.clear()
 

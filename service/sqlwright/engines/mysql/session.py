@@ -220,6 +220,11 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
             await self.drain()
         await super()._execute_command(command, sql)
 
+    def _write_bytes(self, data: bytes) -> Any:
+        if not self.is_open:  # the server left since the last answer: uvloop would raise a RuntimeError
+            raise pymysql.err.InterfaceError(CR.CR_SERVER_GONE_ERROR, "the connection is closed")
+        return super()._write_bytes(data)
+
     async def query(self, sql: Any, unbuffered: bool = False) -> Any:
         """aiomysql's own way, which SQLAlchemy expressions take: rows are converted."""
         return await self.attend(super().query(sql, unbuffered))

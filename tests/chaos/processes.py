@@ -1,0 +1,47 @@
+"""What the worker processes of a service take, from /proc."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Of the largest worker, each for itself."""
+
+    rss_mb: float
+    threads: int
+    descriptors: int
+    """Besides pipes, which are the parent's: a worker that replaces another inherits more of them."""
+
+    def fits(self, other: Footprint) -> bool:
+        """No more threads and descriptors than there."""
+        return self.threads <= other.threads and self.descriptors <= other.descriptors
+
+
+def workers(parent: int) -> frozenset[int]:
+    return frozenset(map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()))
+
+
+def footprint(parent: int) -> Footprint:
+    each = [_of(process) for process in workers(parent)]
+    return Footprint(*(max(column) for column in zip(*each, strict=True)))
+
+
+def _of(process: int) -> tuple[float, int, int]:
+    folder = Path(f"/proc/{process}")
+    pages = int((folder / "statm").read_text(encoding="ascii").split()[1])
+    descriptors = [_target(link) for link in (folder / "fd").iterdir()]
+    own = sum(not target.startswith("pipe:") for target in descriptors)
+    return pages * _PAGE_BYTES / 1e6, len(list((folder / "task").iterdir())), own
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:
+        return "pipe: closed meanwhile"
