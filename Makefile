@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: demo test lint check format clean
+.PHONY: demo test lint check format bench clean
 
 demo: $(VENV)/.sqlwright
 	$(BIN)/sqlwright demo --queries queries
@@ -17,6 +17,10 @@ lint: $(VENV)/.sqlwright-test
 	$(BIN)/mypy
 
 check: test lint
+
+# ENGINE=sqlite|postgresql|mysql; needs Debian's wrk. More by hand: python tests/bench --help
+bench: $(VENV)/.sqlwright-test
+	$(BIN)/python tests/bench --engine $(or $(ENGINE),postgresql)
 
 format: $(VENV)/.sqlwright-test
 	$(BIN)/ruff check --fix service tests
