@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: demo test chaos lint check format clean
+.PHONY: demo test chaos bench lint check format clean
 
 # How long `make chaos` takes: seconds of load and faults, and calls of the soak, for each engine.
 SECONDS ?= 75
@@ -24,6 +24,10 @@ lint: $(VENV)/.sqlwright-test
 	$(BIN)/mypy
 
 check: test lint
+
+# ENGINE=sqlite|postgresql|mysql; needs Debian's wrk. More by hand: python tests/bench --help
+bench: $(VENV)/.sqlwright-test
+	$(BIN)/python tests/bench --engine $(or $(ENGINE),postgresql)
 
 format: $(VENV)/.sqlwright-test
 	$(BIN)/ruff check --fix service tests
