@@ -90,6 +90,8 @@ class FaultProxy:
                 if not passes(chunk, said):
                     self.reset()
                     return
+                if sink.is_closing():  # the other end is gone: uvloop would raise
+                    return
                 sink.write(chunk)
                 await sink.drain()
         except OSError:
