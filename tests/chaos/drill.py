@@ -37,6 +37,9 @@ async def drill(
             watch(fault.name, time.monotonic() - began, seconds)
             await asyncio.sleep(scene.dice.uniform(*CALM_SECONDS))
             struck.append(await _strike(scene, fault))
+            if scene.ended:
+                scene.load.tally.complain(f"{fault.name}: the server has ended")
+                break
         await asyncio.sleep(1.0)
         scene.load.end()
         await working

@@ -8,8 +8,9 @@ import signal
 from chaos.faults import Fault
 from chaos.places import ServerPlace
 from chaos.scene import Scene
+from chaos.tally import LONGEST_CALL_SECONDS
 
-LONGER_THAN_LIMITS_SECONDS = 4.0
+LONGER_THAN_LIMITS_SECONDS = LONGEST_CALL_SECONDS + 1
 
 
 def _there(scene: Scene) -> ServerPlace:

@@ -24,11 +24,16 @@ class Footprint:
 
 
 def workers(parent: int) -> frozenset[int]:
-    return frozenset(map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()))
+    """None when the parent has ended."""
+    try:
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return frozenset()
+    return frozenset(map(int, children.split()))
 
 
 def footprint(parent: int) -> Footprint:
-    each = [_of(process) for process in workers(parent)]
+    each = [_of(process) for process in workers(parent)] or [(0.0, 0, 0)]
     return Footprint(*(max(column) for column in zip(*each, strict=True)))
 
 

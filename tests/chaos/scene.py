@@ -28,13 +28,11 @@ SETTINGS: dict[str, object] = {
     "acquire_timeout_seconds": 1,
     "lock_timeout_seconds": 1,
     "statement_timeout_seconds": 2,
-    "transaction_timeout_seconds": 4,
+    "transaction_timeout_seconds": 3,
     "log_calls": "false",
     "slow_ms": 0,
 }
 """Short limits, so that a fault can be longer than they are; a short line, so that a flood is one."""
-LONGEST_CALL_SECONDS = 5.0
-"""Waiting and working at their limits, and a second for a machine that does other things as well."""
 GIVE_UP_SECONDS = 30.0
 WHOLE_SECONDS = 2.0
 PROBES = 6
@@ -52,6 +50,10 @@ class Scene:
     """When workers were last replaced."""
 
     @property
+    def ended(self) -> bool:
+        return self.server.process.poll() is not None
+
+    @property
     def workers(self) -> frozenset[int]:
         return workers(self.server.process.pid)
 
@@ -66,7 +68,7 @@ class Scene:
         return time.monotonic() - began
 
     async def _good_call(self, give_up: float) -> None:
-        while time.monotonic() < give_up:
+        while time.monotonic() < give_up and not self.ended:
             caller = Caller(self.server.port, self.load.tally)
             read, _ = await caller.call("probe", "GET", "/queries/songs/get?song_id=1")
             refs = self.load.ledger.refs(1)
@@ -80,7 +82,7 @@ class Scene:
     async def until(self, holds: Callable[[], bool], what: str, seconds: float = GIVE_UP_SECONDS) -> None:
         end = time.monotonic() + seconds
         while not holds():
-            if time.monotonic() > end or self.server.process.poll() is not None:
+            if time.monotonic() > end or self.ended:
                 self.load.tally.complain(f"not within {seconds:g} s: {what}")
                 return
             await asyncio.sleep(0.02)

@@ -13,6 +13,8 @@ from chaos.ledger import Fate
 LEAKS = ("SELECT", "INSERT", "UPDATE ", "Traceback", "postgresql://", "mysql://", "sqlite:///", "entry_ref", "root")
 KEYS = ("type", "title", "status", "detail", "instance", "code", "request_id", "retryable", "outcome", "errors")
 COMPLAINTS_MAX = 50
+LONGEST_CALL_SECONDS = 5.0
+"""Waiting and working at the limits of the settings, and a second for a machine that does other things as well."""
 EXCUSED_SECONDS = 3.0
 """How long after a worker ended its callers may still find out."""
 
@@ -47,6 +49,8 @@ class Tally:
     def count(self, kind: str, answer: Answer, expected: tuple[int, ...]) -> Fate:
         """An answer's fate. Complains of one that is not as promised."""
         status = answer.status
+        if answer.seconds > LONGEST_CALL_SECONDS:
+            self.complain(f"{kind}: the answer {status} took longer than {LONGEST_CALL_SECONDS:g} s")
         if status < 400:
             if status not in expected:
                 self.complain(f"{kind}: answered {status}")
