@@ -167,9 +167,8 @@ class Supervisor:
         control, theirs = socket.socketpair()
         control.setblocking(False)
         ends = [worker.control for slot in self._slots for worker in slot.workers()]
-        process = self._processes.Process(
-            target=work, args=(self._listener, theirs, [*ends, control], self._folder), name="sqlwright-worker"
-        )
+        given = (self._settings, self._folder, self._listener, theirs, [*ends, control])
+        process = self._processes.Process(target=work, args=given, name="sqlwright-worker")
         process.start()
         theirs.close()
         return Worker(process, control, time.monotonic() + START_SECONDS)

@@ -6,8 +6,6 @@ The parent's word comes over a socket pair. Its end closes when the parent dies,
 from __future__ import annotations
 
 import asyncio
-import os
-import select
 import signal
 import socket
 import sys
@@ -26,7 +24,7 @@ from sqlwright.http.app import make_application
 from sqlwright.http.listening import BACKLOG, connections, deafen, has_waiting, refuse_newcomers
 from sqlwright.http.log import Log
 from sqlwright.http.service import Service
-from sqlwright.http.snapshot import read_snapshot
+from sqlwright.http.snapshot import read_queries
 
 READY = b"r"
 """Said by the worker: it serves."""
@@ -43,7 +41,7 @@ LINGER_SECONDS = 0.5
 """How long open connections have to send what they are about to send, before those that are idle are closed."""
 CUT_SECONDS = 2.0
 """How long before the end of the drain the calls that still run are cut, so that they are rolled back in time."""
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.02
 
 _LOGGING = {
     "version": 1,
@@ -86,7 +84,13 @@ class Server(EmbeddedServer):  # type: ignore[misc]  # granian gives no types
                 task.cancel()
 
 
-def work(listener: socket.socket, control: socket.socket, foreign: Sequence[socket.socket], folder: Path) -> None:
+def work(
+    settings: Settings,
+    folder: Path,
+    listener: socket.socket,
+    control: socket.socket,
+    foreign: Sequence[socket.socket],
+) -> None:
     """The whole life of the process. `foreign` are the parent's ends, which a fork has copied."""
     for end in foreign:
         end.close()
@@ -96,8 +100,8 @@ def work(listener: socket.socket, control: socket.socket, foreign: Sequence[sock
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    settings, registry = read_snapshot(folder)
     try:
+        registry = read_queries(folder)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(listener, control, Service(settings, registry, folder)))
     except Exception as error:
