@@ -68,7 +68,7 @@ def _a_file_in_place_of_the_folder(folder: Path) -> None:
 
 def _unreadable(folder: Path) -> None:
     """Root reads everything, so: a link that leads to nothing."""
-    (folder / "two.sql").symlink_to(folder / "nothing.sql")
+    (folder / "link.sql").symlink_to(folder / "nothing.sql")
 
 
 def _two_statements(folder: Path) -> None:

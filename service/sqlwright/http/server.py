@@ -12,6 +12,7 @@ from pathlib import Path
 from sqlwright.address import parse_address
 from sqlwright.config import Settings
 from sqlwright.errors import LoadError
+from sqlwright.http.connection_limit import check_connections
 from sqlwright.http.listening import open_listener, reachable_url
 from sqlwright.http.log import Log
 from sqlwright.http.snapshot import place_of, write_queries, write_reload_error
@@ -28,6 +29,7 @@ def serve(settings: Settings, registry: Registry) -> int:
         settings = settings.model_copy(update={"port": port})
         write_queries(folder, registry)
         log = Log(settings)
+        known = settings.reload or check_connections(settings)
 
         def announce() -> None:
             log.event("info", f"serving {_count(registry)} at {reachable_url(address, port)}")
@@ -37,6 +39,7 @@ def serve(settings: Settings, registry: Registry) -> int:
             listener,
             folder,
             log,
+            limit_known=known,
             announce=announce,
             compile=lambda: _compile(settings, folder, log),
         ).run()

@@ -21,6 +21,7 @@ from granian.server.embed import Server as EmbeddedServer
 
 from sqlwright.config import Settings
 from sqlwright.http.app import make_application
+from sqlwright.http.connection_limit import warn_when_known
 from sqlwright.http.listening import BACKLOG, connections, deafen, has_waiting, refuse_newcomers
 from sqlwright.http.log import Log
 from sqlwright.http.service import Service
@@ -90,8 +91,10 @@ def work(
     listener: socket.socket,
     control: socket.socket,
     foreign: Sequence[socket.socket],
+    warns: bool,
 ) -> None:
-    """The whole life of the process. `foreign` are the parent's ends, which a fork has copied."""
+    """The whole life of the process. `foreign` are the parent's ends, which a fork has copied. The one that `warns`
+    tells whether all workers together have too many connections, once the database can be asked."""
     for end in foreign:
         end.close()
     # Ctrl-C and a closed terminal reach a whole group of processes; the parent ends its workers in order.
@@ -103,14 +106,15 @@ def work(
     try:
         registry = read_queries(folder)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(listener, control, Service(settings, registry, folder)))
+            runner.run(_serve(listener, control, Service(settings, registry, folder), warns=warns))
     except Exception as error:
         Log(settings).failure("a worker failed", error)
         sys.exit(1)
 
 
-async def _serve(listener: socket.socket, control: socket.socket, service: Service) -> None:
+async def _serve(listener: socket.socket, control: socket.socket, service: Service, *, warns: bool) -> None:
     orders = Orders(control)
+    warning: asyncio.Task[None] | None = None
     settings = service.settings
     await service.open()
     try:
@@ -119,6 +123,8 @@ async def _serve(listener: socket.socket, control: socket.socket, service: Servi
         server = Server(make_application(service), listener, max(1, BACKLOG // settings.workers))
         serving = asyncio.create_task(server.serve())
         control.send(READY)
+        if warns:
+            warning = asyncio.create_task(warn_when_known(service.database, settings, service.log))
         told = asyncio.create_task(orders.come.wait())
         await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
@@ -126,6 +132,8 @@ async def _serve(listener: socket.socket, control: socket.socket, service: Servi
             await _leave(service, server, serving, listener, stopping=orders.word == STOP)
         await serving
     finally:
+        if warning is not None:
+            warning.cancel()
         await service.close()
 
 
