@@ -122,6 +122,8 @@ class Database:
         sizes = self.engine.pool_sizes
         writing = min(settings.writer_pool_size or sizes.writer, sizes.writer_max)
         reading = settings.reader_pool_size or sizes.reader
+        self.connections = (writing, 0 if self.has_one_pool else reading)
+        """Connections to the main server, at most: for writing, for reading."""
         self._writer = Pooled(address, self.engine, _options(settings, writing, read_only=False))
         if self.has_one_pool:
             self._readers = [self._writer]

@@ -76,6 +76,14 @@ class PoolSizes:
     writer_max: int = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionsMax:
+    """How many connections a user may have at one time, and which of the database's limits says so."""
+
+    count: int
+    reason: str
+
+
 class Engine(ABC):
     """All that a database does differently. Stateless but for settings; leases carry the connections."""
 
@@ -83,6 +91,8 @@ class Engine(ABC):
     backend: ClassVar[str]
     """Its `databases` backend, "module:Class": `Class(url, *, options: SessionOptions)`, later with a `pool`."""
     pool_sizes: ClassVar[PoolSizes]
+    limits_connections: ClassVar[bool] = False
+    """There is a server that gives a user so many connections and no more (`connections_max`)."""
 
     def has_one_pool(self, address: Address) -> bool:  # noqa: ARG002 - for engines where it depends
         """True where reading and writing must share one connection (a database in memory)."""
@@ -185,6 +195,10 @@ class Engine(ABC):
         """The tables and views of the database's default schema as a `sqlalchemy.MetaData`, `names` None for all."""
         raise NotImplementedError
 
+    async def connections_max(self, lease: Any) -> ConnectionsMax | None:  # noqa: ARG002 - for servers
+        """The smallest limit that holds for this user. None where there is none, or where it cannot be known."""
+        return None
+
     @abstractmethod
     def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:
         """A validated value (see `parameters.py` for its Python form) as the driver takes it.
@@ -197,4 +211,4 @@ class Engine(ABC):
         """The driver's exception as ours; None when it is not the driver's."""
 
 
-__all__ = ["Access", "Engine", "Lease", "Pool", "PoolSizes", "Program", "SessionOptions"]
+__all__ = ["Access", "ConnectionsMax", "Engine", "Lease", "Pool", "PoolSizes", "Program", "SessionOptions"]

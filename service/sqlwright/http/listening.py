@@ -20,6 +20,7 @@ from sqlwright.errors import SettingsError
 BACKLOG = 1024
 """Connections that may wait for a worker to take them; the system may allow less."""
 
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
 _SO_ATTACH_FILTER = 26
 _DROP_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 2), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
 """BPF: load the TCP flags, drop the packet when SYN is among them, else let it pass."""
@@ -116,14 +117,22 @@ def deafen(listener: socket.socket) -> None:
 
 
 def connections(port: int) -> int:
-    """Open connections of this process to its own port."""
+    """Open connections of this process to its own port.
+
+    No descriptor is copied for it: closing a copy of the one that SQLite has of its file would drop SQLite's locks.
+    """
     found = 0
     for name in os.listdir("/dev/fd"):
         try:
-            with socket.socket(fileno=os.dup(int(name))) as each:
-                found += each.getsockname()[1] == port and bool(each.getpeername())
-        except (OSError, IndexError, TypeError, ValueError):
-            pass  # not a socket, not of the Internet, listening, or closed meanwhile
+            each = socket.socket(fileno=int(name))
+        except OSError:
+            continue  # not a socket
+        try:
+            found += each.family in _INTERNET and each.getsockname()[1] == port and bool(each.getpeername())
+        except OSError:
+            pass  # a listening one has no peer
+        finally:
+            each.detach()
     return found
 
 

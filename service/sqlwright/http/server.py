@@ -12,9 +12,10 @@ from pathlib import Path
 from sqlwright.address import parse_address
 from sqlwright.config import Settings
 from sqlwright.errors import LoadError
+from sqlwright.http.connection_limit import check_connections
 from sqlwright.http.listening import open_listener, reachable_url
 from sqlwright.http.log import Log
-from sqlwright.http.snapshot import place_of, write_queries, write_reload_error, write_settings
+from sqlwright.http.snapshot import place_of, write_queries, write_reload_error
 from sqlwright.http.supervisor import Supervisor
 from sqlwright.registry import Registry, load_registry
 
@@ -25,9 +26,10 @@ def serve(settings: Settings, registry: Registry) -> int:
     with open_listener(settings) as listener, tempfile.TemporaryDirectory(prefix="sqlwright-") as name:
         address, port = listener.getsockname()[:2]
         folder = Path(name)
-        write_settings(folder, settings.model_copy(update={"port": port}))
+        settings = settings.model_copy(update={"port": port})
         write_queries(folder, registry)
         log = Log(settings)
+        known = settings.reload or check_connections(settings)
 
         def announce() -> None:
             log.event("info", f"serving {_count(registry)} at {reachable_url(address, port)}")
@@ -37,6 +39,7 @@ def serve(settings: Settings, registry: Registry) -> int:
             listener,
             folder,
             log,
+            limit_known=known,
             announce=announce,
             compile=lambda: _compile(settings, folder, log),
         ).run()

@@ -1,4 +1,4 @@
-"""What `serve` hands its workers: the settings and the compiled queries, in a private folder.
+"""What `serve` hands its workers: the compiled queries, in a private folder.
 
 The parent compiles once and the workers load only this, so that all of them serve the same, whatever is being edited
 meanwhile. Beside it the parent leaves a note when a reload failed, for /readyz.
@@ -11,18 +11,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlwright.config import Settings
 from sqlwright.errors import Diagnostic
 from sqlwright.registry import Registry
 
-_SETTINGS = "settings.json"
 _QUERIES = "queries"
 _RELOAD_ERROR = "reload-error.json"
 _STATISTICS = "statistics"
-
-
-def write_settings(folder: Path, settings: Settings) -> None:
-    _replace(folder / _SETTINGS, settings.model_dump_json().encode("utf-8"))
 
 
 def write_queries(folder: Path, registry: Registry) -> None:
@@ -30,9 +24,8 @@ def write_queries(folder: Path, registry: Registry) -> None:
     registry.dump(folder / _QUERIES)
 
 
-def read_snapshot(folder: Path) -> tuple[Settings, Registry]:
-    settings = Settings.model_validate_json((folder / _SETTINGS).read_bytes())
-    return settings, Registry.read(folder / _QUERIES)
+def read_queries(folder: Path) -> Registry:
+    return Registry.read(folder / _QUERIES)
 
 
 def write_reload_error(folder: Path, places: Sequence[str]) -> None:

@@ -77,6 +77,7 @@ class Supervisor:
         folder: Path,
         log: Log,
         *,
+        limit_known: bool,
         announce: Callable[[], None],
         compile: Callable[[], bool],
     ) -> None:
@@ -84,6 +85,7 @@ class Supervisor:
         self._listener = listener
         self._folder = folder
         self._log = log
+        self._limit_known = limit_known
         self._announce = announce
         self._compile = compile
         self._slots = [Slot(number) for number in range(1, settings.workers + 1)]
@@ -163,13 +165,13 @@ class Supervisor:
 
     # --- the workers --------------------------------------------------------------------------------------------
 
-    def _start(self) -> Worker:
+    def _start(self, slot: Slot) -> Worker:
         control, theirs = socket.socketpair()
         control.setblocking(False)
         ends = [worker.control for slot in self._slots for worker in slot.workers()]
-        process = self._processes.Process(
-            target=work, args=(self._listener, theirs, [*ends, control], self._folder), name="sqlwright-worker"
-        )
+        warns = slot.number == 1 and not self._limit_known
+        given = (self._settings, self._folder, self._listener, theirs, [*ends, control], warns)
+        process = self._processes.Process(target=work, args=given, name="sqlwright-worker")
         process.start()
         theirs.close()
         return Worker(process, control, time.monotonic() + START_SECONDS)
@@ -185,7 +187,7 @@ class Supervisor:
                 self._bury(slot, worker)
         if slot.worker is None and not self._stopping and time.monotonic() >= slot.not_before:
             slot.stale = False
-            slot.worker = self._start()
+            slot.worker = self._start(slot)
 
     def _listen_to(self, worker: Worker) -> None:
         if worker.ready_at is None:
@@ -237,7 +239,7 @@ class Supervisor:
             if slot.stale and slot.worker is not None:
                 if time.monotonic() >= slot.not_before:
                     slot.stale = False
-                    slot.successor = self._start()
+                    slot.successor = self._start(slot)
                 return
 
 

@@ -6,8 +6,6 @@ The parent's word comes over a socket pair. Its end closes when the parent dies,
 from __future__ import annotations
 
 import asyncio
-import os
-import select
 import signal
 import socket
 import sys
@@ -23,10 +21,11 @@ from granian.server.embed import Server as EmbeddedServer
 
 from sqlwright.config import Settings
 from sqlwright.http.app import make_application
+from sqlwright.http.connection_limit import warn_when_known
 from sqlwright.http.listening import BACKLOG, connections, deafen, has_waiting, refuse_newcomers
 from sqlwright.http.log import Log
 from sqlwright.http.service import Service
-from sqlwright.http.snapshot import read_snapshot
+from sqlwright.http.snapshot import read_queries
 
 READY = b"r"
 """Said by the worker: it serves."""
@@ -43,7 +42,7 @@ LINGER_SECONDS = 0.5
 """How long open connections have to send what they are about to send, before those that are idle are closed."""
 CUT_SECONDS = 2.0
 """How long before the end of the drain the calls that still run are cut, so that they are rolled back in time."""
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.02
 
 _LOGGING = {
     "version": 1,
@@ -86,8 +85,16 @@ class Server(EmbeddedServer):  # type: ignore[misc]  # granian gives no types
                 task.cancel()
 
 
-def work(listener: socket.socket, control: socket.socket, foreign: Sequence[socket.socket], folder: Path) -> None:
-    """The whole life of the process. `foreign` are the parent's ends, which a fork has copied."""
+def work(
+    settings: Settings,
+    folder: Path,
+    listener: socket.socket,
+    control: socket.socket,
+    foreign: Sequence[socket.socket],
+    warns: bool,
+) -> None:
+    """The whole life of the process. `foreign` are the parent's ends, which a fork has copied. The one that `warns`
+    tells whether all workers together have too many connections, once the database can be asked."""
     for end in foreign:
         end.close()
     # Ctrl-C and a closed terminal reach a whole group of processes; the parent ends its workers in order.
@@ -96,17 +103,18 @@ def work(listener: socket.socket, control: socket.socket, foreign: Sequence[sock
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    settings, registry = read_snapshot(folder)
     try:
+        registry = read_queries(folder)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(listener, control, Service(settings, registry, folder)))
+            runner.run(_serve(listener, control, Service(settings, registry, folder), warns=warns))
     except Exception as error:
         Log(settings).failure("a worker failed", error)
         sys.exit(1)
 
 
-async def _serve(listener: socket.socket, control: socket.socket, service: Service) -> None:
+async def _serve(listener: socket.socket, control: socket.socket, service: Service, *, warns: bool) -> None:
     orders = Orders(control)
+    warning: asyncio.Task[None] | None = None
     settings = service.settings
     await service.open()
     try:
@@ -115,6 +123,8 @@ async def _serve(listener: socket.socket, control: socket.socket, service: Servi
         server = Server(make_application(service), listener, max(1, BACKLOG // settings.workers))
         serving = asyncio.create_task(server.serve())
         control.send(READY)
+        if warns:
+            warning = asyncio.create_task(warn_when_known(service.database, settings, service.log))
         told = asyncio.create_task(orders.come.wait())
         await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
@@ -122,6 +132,8 @@ async def _serve(listener: socket.socket, control: socket.socket, service: Servi
             await _leave(service, server, serving, listener, stopping=orders.word == STOP)
         await serving
     finally:
+        if warning is not None:
+            warning.cancel()
         await service.close()
 
 

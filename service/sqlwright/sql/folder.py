@@ -75,7 +75,9 @@ class FolderWalk:
             is_query = entry.name.lower().endswith(".sql")
             if entry.is_symlink() and not self._link_stays(entry, is_query):
                 continue
-            if entry.is_dir():
+            if is_query and entry.is_dir():
+                self._error(path / entry.name, "file_name", "this is a folder, with the name of a file", "rename it")
+            elif entry.is_dir():
                 real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real_chain[-1], entry.name)  # noqa: PTH118 -- scandir gives strings, and this runs for every folder
                 if real in real_chain:
                     self._error(

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
 from typing import Any
 
 from sqlwright.config import Settings
-from sqlwright.engines.base import Engine, PoolSizes, Program
+from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
 from sqlwright.engines.mysql import run, transaction
 from sqlwright.engines.mysql.backend import MySQLLease
 from sqlwright.engines.mysql.bind import bind
@@ -15,6 +15,7 @@ from sqlwright.engines.mysql.describe import describe
 from sqlwright.engines.mysql.errors import translate
 from sqlwright.engines.mysql.explain import explain
 from sqlwright.engines.mysql.guard import guarded
+from sqlwright.engines.mysql.limits import connections_max
 from sqlwright.engines.mysql.script import run_script
 from sqlwright.engines.mysql.stream import stream
 from sqlwright.errors import MoreThanOneRow, SqlwrightError
@@ -37,6 +38,7 @@ class MySQLEngine(Engine):
     dialect = MYSQL
     backend = "sqlwright.engines.mysql.backend:MySQLBackend"
     pool_sizes = PoolSizes(reader=10, writer=5)
+    limits_connections = True
 
     def __init__(self, settings: Settings) -> None:
         self._big_numbers_as_text = settings.big_numbers == "string"
@@ -175,6 +177,10 @@ class MySQLEngine(Engine):
         assert isinstance(program, MySQLProgram)
         work = explain(lease, program, values, analyze=analyze, timeout_seconds=timeout_seconds)
         return await guarded(lease, program.query.access, timeout_seconds, work, undone=True)
+
+    async def connections_max(self, lease: MySQLLease) -> ConnectionsMax | None:
+        work = connections_max(lease.session, lease.raw_connection.thread_id())
+        return await guarded(lease, Access.READ, self._describe_timeout_seconds, work)
 
     async def reflect(self, lease: MySQLLease, names: Collection[str] | None) -> Any:
         # SQLAlchemy's reflection, for those who serve tables.

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import asyncpg
 
 from sqlwright.config import Settings
-from sqlwright.engines.base import Engine, PoolSizes, Program
+from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
 from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
+from sqlwright.engines.postgres.limits import connections_max
 from sqlwright.engines.postgres.script import run_script
 from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
 from sqlwright.engines.postgres.stream import stream
@@ -56,6 +57,7 @@ class PostgresEngine(Engine):
     dialect = POSTGRESQL
     backend = "sqlwright.engines.postgres.session:PostgresBackend"
     pool_sizes = PoolSizes(reader=10, writer=5)
+    limits_connections = True
 
     def __init__(self, settings: Settings) -> None:
         self._big_numbers_as_text = settings.big_numbers == "string"
@@ -83,6 +85,10 @@ class PostgresEngine(Engine):
             return await explain(session, program, values, analyze=False)
 
         return await self._guarded(lease, program.query.access, timeout_seconds, work(), undone=True)
+
+    async def connections_max(self, lease: PostgresLease) -> ConnectionsMax | None:
+        work = connections_max(lease.raw_connection)
+        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
 
     async def reflect(self, lease: PostgresLease, names: Collection[str] | None) -> Any:
         # SQLAlchemy's reflection, for those who serve tables.
