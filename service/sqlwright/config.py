@@ -94,6 +94,9 @@ class Settings(BaseModel):
     transaction_timeout_seconds: Seconds = Field(
         default=10.0, description="a whole transaction, where it names no timeout"
     )
+    idle_in_transaction_timeout_seconds: Seconds = Field(
+        default=5.0, description="doing nothing in a transaction, between two of its statements"
+    )
     drain_seconds: Seconds = Field(default=25.0, description="finishing what runs, after a stop signal")
 
     body_bytes_max: Count = Field(default=1024 * 1024, description="size of a request body")
