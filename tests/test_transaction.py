@@ -131,6 +131,7 @@ async def test_an_exception_undoes_all_and_is_what_the_caller_gets(bench: Bench)
     await bench.assert_whole()
 
 
+@pytest.mark.reliability(24)
 async def test_a_failed_statement_makes_the_transaction_failed(bench: Bench) -> None:
     with pytest.raises(TransactionFailed, match="nothing"):
         async with bench.database.transaction() as tx:
@@ -258,6 +259,7 @@ async def test_a_savepoint_undoes_what_is_inside_alone(bench: Bench) -> None:
     assert await value(bench, "notes") == 3
 
 
+@pytest.mark.reliability(24)
 async def test_a_savepoint_that_swallows_an_error_is_undone_and_says_so(bench: Bench) -> None:
     async with bench.database.transaction() as tx:
         await do(bench, tx, "note", {"id": 1, "note": "x"})
@@ -388,6 +390,7 @@ async def test_a_statement_on_its_way_at_the_end_is_waited_for(bench: Bench) -> 
 # --- the end ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.reliability(30)
 async def test_nothing_goes_on_after_the_end(bench: Bench) -> None:
     async with bench.database.transaction() as tx:
         savepoint = tx.savepoint()
@@ -439,6 +442,7 @@ async def test_a_body_that_is_cancelled_by_its_own_clock_is_told_so(bench: Bench
     assert await value(bench, "balance", {"id": 1}) == 0
 
 
+@pytest.mark.reliability(30)
 async def test_a_swallowed_cancellation_of_a_statement_keeps_nothing(bench: Bench) -> None:
     """Not even in the level around: nobody knows how far the statement came."""
     with pytest.raises(TransactionFailed):
@@ -482,6 +486,7 @@ async def raised_by_reading_first(bench: Bench) -> None:
         await do(bench, tx, "set_balance", {"id": 1, "balance": balance + 1})
 
 
+@pytest.mark.reliability(25)
 async def test_increments_that_collide_are_repeated(bench: Bench) -> None:
     await asyncio.gather(*(bench.database.retry(lambda: raised_by_reading_first(bench)) for _ in range(8)))
     assert await value(bench, "balance", {"id": 1}) == 8

@@ -40,6 +40,7 @@ def _no_boolean(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False), BeforeValidator(_no_boolean)]
+SecondsOrNone = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False), BeforeValidator(_no_boolean)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_no_boolean)]
 Connections = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_no_boolean)]
 
@@ -93,8 +94,11 @@ class Settings(BaseModel):
     transaction_timeout_seconds: Seconds = Field(
         default=10.0, description="a whole transaction, where it names no timeout"
     )
-    shutdown_delay_seconds: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False), BeforeValidator(_no_boolean)] = (
-        Field(default=0.0, description="after a stop signal, not ready but still taking calls: for a balancer to notice")
+    idle_in_transaction_timeout_seconds: Seconds = Field(
+        default=5.0, description="doing nothing in a transaction, between two of its statements"
+    )
+    shutdown_delay_seconds: SecondsOrNone = Field(
+        default=0.0, description="after a stop signal, not ready but still taking calls: for a balancer to notice"
     )
     drain_seconds: Seconds = Field(
         default=25.0, description="from a stop signal to the end; calls that still run are cut 2 s before"

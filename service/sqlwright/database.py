@@ -97,11 +97,13 @@ class Pooled(databases.Database):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long waiting for a connection, a statement that begins or ends a transaction, and a transaction may take."""
+    """How long waiting for a connection, a statement that begins or ends a transaction, and a transaction may take, and
+    how long one may do nothing."""
 
     acquire_seconds: float
     control_seconds: float
     transaction_seconds: float
+    idle_seconds: float
 
 
 class Database:
@@ -112,7 +114,10 @@ class Database:
         replicas = [parse_address(url) for url in settings.read_urls]
         self.engine = load_engine(address, settings)
         self.limits = Limits(
-            settings.acquire_timeout_seconds, settings.statement_timeout_seconds, settings.transaction_timeout_seconds
+            settings.acquire_timeout_seconds,
+            settings.statement_timeout_seconds,
+            settings.transaction_timeout_seconds,
+            settings.idle_in_transaction_timeout_seconds,
         )
         self.has_one_pool = self.engine.has_one_pool(address)
         self._only_lease: Any = None
@@ -167,6 +172,7 @@ class Database:
             read_only=read_only,
             timeout_seconds=self.limits.transaction_seconds if timeout_seconds is None else timeout_seconds,
             control_seconds=self.limits.control_seconds,
+            idle_seconds=self.limits.idle_seconds,
         )
 
     @asynccontextmanager
@@ -333,6 +339,7 @@ def _options(settings: Settings, size: int, *, read_only: bool) -> SessionOption
         lock_timeout_seconds=settings.lock_timeout_seconds,
         connect_timeout_seconds=settings.connect_timeout_seconds,
         big_numbers_as_text=settings.big_numbers == "string",
+        idle_in_transaction_timeout_seconds=settings.idle_in_transaction_timeout_seconds,
     )
 
 

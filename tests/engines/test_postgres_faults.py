@@ -214,6 +214,7 @@ async def test_statements_survive_a_change_of_the_schema(postgresql_url: str) ->
 # --- time --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.reliability(26, engine="postgresql")
 async def test_timeouts_of_statements_and_locks(client: Client) -> None:
     with pytest.raises(StatementTimeout) as slow:
         await client.result(make_query("SELECT pg_sleep(5)", VALUE), seconds=0.1)
@@ -271,6 +272,7 @@ async def test_a_bulk_call_that_takes_too_long_changes_nothing(client: Client) -
     assert await client.bulk(slow, [[100]]) == 1
 
 
+@pytest.mark.reliability(23, engine="postgresql")
 async def test_a_constraint_checked_at_commit(client: Client) -> None:
     await client.script("CREATE TABLE late (a int REFERENCES shelf DEFERRABLE INITIALLY DEFERRED)")
     with pytest.raises(ForeignKeyViolation):

@@ -348,6 +348,7 @@ def other_connection(shop: Any) -> sqlite3.Connection:
     return sqlite3.connect(shop.settings.database_url.removeprefix("sqlite:///"), isolation_level=None)
 
 
+@pytest.mark.reliability(26, engine="sqlite")
 async def test_a_lock_of_another_program(shop: Any) -> None:
     other = other_connection(shop)
     other.execute("BEGIN IMMEDIATE")

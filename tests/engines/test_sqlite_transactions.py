@@ -63,6 +63,7 @@ async def fill_up(where: Any) -> None:
         await lease.session.call(lambda raw, _: raw.execute("PRAGMA max_page_count=1").close(), 1)
 
 
+@pytest.mark.reliability(24, 27, engine="sqlite")
 @pytest.mark.parametrize("swallowed", [False, True])
 async def test_a_full_disk_ends_all_of_it(bench: Bench, swallowed: bool) -> None:
     """SQLite rolls back by itself then; what would come after it must not be committed on its own."""
@@ -113,6 +114,7 @@ async def test_a_statement_does_not_run_beside_a_transaction_that_is_gone(bench:
     assert await count(bench) == 0
 
 
+@pytest.mark.reliability(23, engine="sqlite")
 async def test_a_refused_commit_is_rolled_back_by_the_engine(bench: Bench) -> None:
     """Not only by the release of the connection."""
     engine = bench.database.engine
@@ -139,6 +141,7 @@ async def test_readers_go_on_beside_a_writer(bench: Bench) -> None:
     assert await count(bench) == 1
 
 
+@pytest.mark.reliability(26, engine="sqlite")
 async def test_a_transaction_waits_for_another_program_and_then_gives_up(open_bench: Open, sqlite_url: str) -> None:
     bench = await open_bench(sqlite_url, FILES, lock_timeout_seconds=0.2)
     await bench.call("setup")

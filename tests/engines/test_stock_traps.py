@@ -354,6 +354,7 @@ async def test_a_cancelled_query_stops(stock: Stock, open_bench: Any, sqlite_url
     assert (await bench.call("all"))["data"] == []
 
 
+@pytest.mark.reliability(25)
 async def test_writers_do_not_fail_each_other(open_bench: Any, sqlite_url: str) -> None:
     bench = await open_bench(sqlite_url, ROWS)
     await bench.call("create")
@@ -413,6 +414,7 @@ async def test_isolation_is_never_silently_ignored(stock: Stock, open_bench: Any
         ours.transaction(isolation="no such level")
 
 
+@pytest.mark.reliability(23)
 async def test_a_commit_that_fails_gives_its_connection_back(
     one_connection: databases.Database, open_bench: Any, database_url: str
 ) -> None:
@@ -453,6 +455,7 @@ async def test_a_commit_that_fails_gives_its_connection_back(
     await bench.assert_whole()
 
 
+@pytest.mark.reliability(30)
 async def test_a_transaction_that_is_cancelled_gives_its_connection_back(
     one_connection: databases.Database, open_bench: Any, database_url: str
 ) -> None:
@@ -506,6 +509,7 @@ async def test_a_transaction_that_is_cancelled_gives_its_connection_back(
     assert await proof(ours, ours_is_whole) == 0
 
 
+@pytest.mark.reliability(24)
 async def test_a_swallowed_error_is_told_at_the_end(stock: Stock, open_bench: Any, postgresql_url: str) -> None:
     theirs = await stock(postgresql_url)
     await theirs.execute(ACCOUNT)

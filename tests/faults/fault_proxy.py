@@ -26,6 +26,8 @@ class FaultProxy:
         self._flows = asyncio.Event()
         self._flows.set()
         self.port = 0
+        self.accepted = 0
+        """Connections so far."""
         self.cut_after: int | None = None
         """Bytes from the server that still pass before every connection is reset."""
         self.cut_at: bytes | None = None
@@ -65,6 +67,7 @@ class FaultProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._streams.add(writer)
+        self.accepted += 1
         try:
             if self._target[0]:
                 there, back = await asyncio.open_connection(*self._target)

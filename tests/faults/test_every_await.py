@@ -155,6 +155,7 @@ async def scenario(url: str, folder: Path, act: Act, late: bool) -> None:
         await bench.database.close()
 
 
+@pytest.mark.reliability(30)
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)

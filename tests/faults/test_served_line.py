@@ -141,6 +141,7 @@ async def one_asleep(execute: Execute, sql: ServerSql) -> int:
     return int(rows[0][0])
 
 
+@pytest.mark.reliability(26)
 async def test_statements_that_fail_on_the_server(item_url: str, tmp_path: Path) -> None:
     sql = server_sql(item_url)
     async with served_and_seen(item_url, tmp_path, statement_timeout_seconds=3) as (caller, execute):
@@ -199,6 +200,7 @@ async def test_a_transaction_is_ended_before_the_service_is(item_url: str, tmp_p
         assert len(await execute("SELECT n FROM item WHERE n IN (8, 9)")) == 2
 
 
+@pytest.mark.reliability(25)
 async def test_transactions_that_lock_each_other_out_are_run_again(item_url: str, tmp_path: Path) -> None:
     long = {"lock_timeout_seconds": 5, "statement_timeout_seconds": 5}
     async with served_and_seen(item_url, tmp_path, **long) as (caller, _):

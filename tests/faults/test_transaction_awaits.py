@@ -15,8 +15,10 @@ import pytest
 
 from awaits import LOOPS, Act, descriptors, every_await, nothing_is_open
 from failing_commits import FailingCommit, failing_commit
+from sqlwright.crud import Tables
 from sqlwright.errors import SqlwrightError, TransactionFailed
 from sqlwright.query import Access
+from sqlwright.steps import Sources, look_up, plan_steps, read_draft, run_steps
 from workbench import Bench
 
 COMMITS = 1000
@@ -121,6 +123,16 @@ async def query_with_isolation(bench: Bench) -> None:
     await bench.result("again", {"id": 1})
 
 
+async def steps(bench: Bench) -> None:
+    """What `POST /transaction` does."""
+    pays = [{"query": "pay", "params": {"id": account, "amount": amount}} for amount, account in ((-5, 1), (5, 2))]
+    body = {"steps": [{"query": "balance", "params": {"id": 1}}, *pays, {"query": "enter", "params": ENTRIES}]}
+    sources = Sources(bench.registry.__getitem__, bench.contracts, Tables(bench.database, bench.settings))
+    draft = read_draft(body, 50)
+    planned = plan_steps(draft, *await look_up(draft, sources), bench.settings)
+    await run_steps(bench.database, planned, timeout_seconds=10)
+
+
 async def pinned(bench: Bench) -> None:
     async with bench.database.pinned() as database:
         async with database.transaction() as tx:
@@ -136,6 +148,7 @@ ACTS: list[Act] = [
     read_only,
     several_tasks,
     query_with_isolation,
+    steps,
     pinned,
 ]
 
@@ -188,6 +201,7 @@ async def scenario(
         await bench.database.close()
 
 
+@pytest.mark.reliability(30)
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
@@ -199,6 +213,7 @@ def test_cancelled_at_every_await(database_url: str, tmp_path: Path, act: Act, l
     held_alone(tmp_path, loop, lambda folder: scenario(database_url, folder, FILES, work, ["setup"]))
 
 
+@pytest.mark.reliability(30)
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("late", [False, True], ids=["early", "late"])
 def test_cancelled_at_every_await_of_a_commit_that_fails(
@@ -218,6 +233,7 @@ def test_cancelled_at_every_await_of_a_commit_that_fails(
     held_alone(tmp_path, loop, lambda folder: scenario(failing.url, folder, FILES | failing.files, work, scripts))
 
 
+@pytest.mark.reliability(23)
 def test_a_thousand_commits_fail(database_url: str, tmp_path: Path) -> None:
     failing = failing_commit(database_url)
 

@@ -525,6 +525,7 @@ async def test_references_into_rows_of_tables(client: httpx.AsyncClient) -> None
 # --- faults -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.reliability(25)
 async def test_two_that_collide_both_succeed(client: httpx.AsyncClient) -> None:
     """Each reads what the other writes: one of them has to begin again."""
 
@@ -550,6 +551,7 @@ def deferring_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.mark.reliability(23)
 async def test_a_refused_commit_has_no_step(deferring_url: str, tmp_path: Path) -> None:
     database_url = deferring_url
     deferred = "REFERENCES artist DEFERRABLE INITIALLY DEFERRED"

@@ -24,6 +24,8 @@ from sqlwright.query import (
 )
 from sqlwright.sql.dialect import Dialect
 
+IDLE_GRACE_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
@@ -35,6 +37,12 @@ class SessionOptions:
     lock_timeout_seconds: float
     connect_timeout_seconds: float
     big_numbers_as_text: bool = False
+    idle_in_transaction_timeout_seconds: float = 5.0
+
+    @property
+    def server_idle_seconds(self) -> float:
+        """When a server ends a transaction that does nothing: after we had the time to end it ourselves."""
+        return self.idle_in_transaction_timeout_seconds + IDLE_GRACE_SECONDS
 
 
 Raw = TypeVar("Raw")

@@ -9,6 +9,7 @@ from typing import Any
 from sqlwright.engines.base import Engine
 from sqlwright.query import Isolation
 from sqlwright.transaction.deadline import deadline
+from sqlwright.transaction.idle import idle_limit
 from sqlwright.transaction.open import OpenTransaction
 
 
@@ -21,11 +22,13 @@ async def begin(
     read_only: bool,
     timeout_seconds: float,
     control_seconds: float,
+    idle_seconds: float,
 ) -> AsyncIterator[OpenTransaction]:
     """A transaction on a lease of its own, from BEGIN to COMMIT, or to ROLLBACK after any exception.
 
     Raises what refused the COMMIT; `TransactionFailed` when a statement failed and nobody let that be known;
-    `DeadlineExceeded`, with an unknown outcome when COMMIT had been sent.
+    `DeadlineExceeded`, with an unknown outcome when COMMIT had been sent, or with none when the body did nothing on it
+    for `idle_seconds`.
     """
     async with deadline(timeout_seconds) as limit:
         lease = await holding.__aenter__()
@@ -34,7 +37,8 @@ async def begin(
         limit.outcome = lambda: "unknown" if tx.commits and not read_only else "none"
         try:
             await engine.begin(lease, isolation=isolation, read_only=read_only, timeout_seconds=control_seconds)
-            yield tx
+            with idle_limit(tx, limit, idle_seconds):
+                yield tx
             limit.check()
             await tx.commit()
         except BaseException as error:

@@ -17,6 +17,13 @@ class Deadline:
         self.seconds = seconds
         self.timeout = asyncio.timeout(None if seconds == math.inf else seconds)
         self.outcome: Callable[[], Outcome] = lambda: "none"
+        self.message = f"the transaction took longer than {seconds:g} s"
+
+    def end(self, message: str) -> None:
+        """Let time be up now, because of what the message says."""
+        if not self.timeout.expired():
+            self.message = message
+            self.timeout.reschedule(asyncio.get_running_loop().time())
 
     def check(self) -> None:
         """Raises when time is up, also where the cancellation that said so was swallowed."""
@@ -34,5 +41,4 @@ async def deadline(seconds: float) -> AsyncIterator[Deadline]:
     except TimeoutError as error:
         if not limit.timeout.expired():
             raise
-        message = f"the transaction took longer than {seconds:g} s"
-        raise DeadlineExceeded(message, outcome=limit.outcome()) from error
+        raise DeadlineExceeded(limit.message, outcome=limit.outcome()) from error

@@ -38,6 +38,8 @@ class OpenTransaction:
         self.left = False
         self.commits = False
         """COMMIT was sent."""
+        self.idle_since: float | None = None
+        """When its last statement ended; None while one runs."""
         self._lease = lease
         self._root = Level(self, None, read_only=read_only)
         self._numbers = count(1)
@@ -139,7 +141,7 @@ class OpenTransaction:
 
     async def control(self, work: Awaitable[None]) -> None:
         """Run a BEGIN, a SAVEPOINT or the like of the engine. One that fails ends all."""
-        self._running = asyncio.current_task()
+        self.runs()
         try:
             await work
         except BaseException as error:
@@ -150,9 +152,11 @@ class OpenTransaction:
 
     def runs(self) -> None:
         self._running = asyncio.current_task()
+        self.idle_since = None
 
     async def ran(self) -> None:
         self._running = None
+        self.idle_since = asyncio.get_running_loop().time()
         if self._give_back is not None:
             give_back, self._give_back = self._give_back, None
             await give_back()

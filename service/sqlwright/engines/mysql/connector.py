@@ -106,7 +106,7 @@ class MySQLConnector(Connector[Session]):
         if _SNAPSHOT in known:
             settings.append(f"{_SNAPSHOT} = ON")
         if _IDLE in known:
-            settings.append(f"{_IDLE} = {max(1, math.ceil(options.statement_timeout_seconds))}")
+            settings.append(f"{_IDLE} = {math.ceil(options.server_idle_seconds)}")
         if options.read_only:
             settings.append(f"{next(name for name in _READ_ONLY if name in known)} = 1")
         session.settings = f"SET {', '.join(settings)}"

@@ -216,6 +216,8 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         self._result = None
 
     async def _execute_command(self, command: int, sql: Any) -> None:
+        if not self.is_open:  # so that nobody takes it for sent
+            raise pymysql.err.InterfaceError(0, "the server has ended the connection")
         if self.cursor_is_open:  # a stream was left before its end, and its transaction goes on
             await self.drain()
         await super()._execute_command(command, sql)

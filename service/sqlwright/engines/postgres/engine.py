@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 ANSWER_GRACE_SECONDS = 0.4
 """How much longer than its timeout a statement may stay unanswered before the connection is given up."""
-_IDLE_HINT = "the server also ends a transaction that idles for longer than statement_timeout_seconds"
+_IDLE_HINT = "the server also ends a transaction that does nothing for longer than idle_in_transaction_timeout_seconds"
 _SECOND_ROW = "21000"
 _UPSERT_TWICE = "ExecOnConflictUpdate"  # it has the same SQLSTATE
 

@@ -167,7 +167,7 @@ class PostgresConnector(Connector[Session]):
             "standard_conforming_strings": "on",
             "statement_timeout": str(milliseconds(options.statement_timeout_seconds)),
             "lock_timeout": str(milliseconds(options.lock_timeout_seconds)),
-            "idle_in_transaction_session_timeout": str(milliseconds(options.statement_timeout_seconds)),
+            "idle_in_transaction_session_timeout": str(milliseconds(options.server_idle_seconds)),
         }
         if options.read_only:
             settings["default_transaction_read_only"] = "on"
