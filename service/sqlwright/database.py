@@ -17,7 +17,7 @@ from sqlwright.address import Address, parse_address
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, SessionOptions
 from sqlwright.engines.pool import Pool, PoolLimits, PoolStatus
-from sqlwright.errors import DatabaseUnavailable, SqlwrightError
+from sqlwright.errors import DatabaseUnavailable, SqlwrightError, TooManyWaiting
 from sqlwright.query import Access, Isolation
 from sqlwright.transaction import OpenTransaction, begin, check_isolation, retry, retry_collided
 
@@ -202,6 +202,13 @@ class Database:
         now = asyncio.get_running_loop().time()
         ready = [reader for reader in self._readers if reader.skip_until <= now]
         return sorted(ready or self._readers, key=lambda reader: reader.load)
+
+    def refuse_when_full(self, access: Access) -> None:
+        """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""
+        for pooled in self._readers if access is Access.READ else (self._writer,):
+            if pooled.pool is None or not pooled.pool.is_full:
+                return
+        raise TooManyWaiting("too many calls already wait for a connection")
 
     def status(self) -> dict[str, list[PoolStatus]]:
         groups = {"writer": [self._writer], "reader": self._readers}
