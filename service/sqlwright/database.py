@@ -248,6 +248,13 @@ class Database:
         ready = [reader for reader in self._readers if reader.skip_until <= now]
         return sorted(ready or self._readers, key=lambda reader: reader.load)
 
+    def refuse_when_full(self, access: Access) -> None:
+        """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""
+        for pooled in self._readers if access is Access.READ else (self._writer,):
+            if pooled.pool is None or not pooled.pool.is_full:
+                return
+        raise TooManyWaiting("too many calls already wait for a connection")
+
     def status(self) -> dict[str, list[PoolStatus]]:
         groups = {"writer": [self._writer], "reader": self._readers}
         return {name: [p.pool.status for p in group if p.pool is not None] for name, group in groups.items()}

@@ -44,6 +44,9 @@ class PinnedDatabase(Database):
     async def close(self) -> None:
         """The database belongs to whoever pinned it."""
 
+    def refuse_when_full(self, access: Access) -> None:
+        """There is no line."""
+
     def status(self) -> dict[str, list[PoolStatus]]:
         return self._database.status()
 

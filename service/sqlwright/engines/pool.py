@@ -94,6 +94,11 @@ class Pool(Generic[C]):
         return PoolStatus(self._size, len(self._free), len(self._waiters), len(self._mending))
 
     @property
+    def is_full(self) -> bool:
+        """Whether no more calls may wait."""
+        return len(self._waiters) >= self._limits.waiting_max
+
+    @property
     def in_use(self) -> int:
         return self._size - len(self._free)
 
@@ -114,7 +119,7 @@ class Pool(Generic[C]):
         if self._size < self._limits.size:
             self._size += 1  # before the await, so that no other caller opens beyond the bound
             return await self._open(deadline)
-        if len(self._waiters) >= self._limits.waiting_max:
+        if self.is_full:
             raise TooManyWaiting(f"{len(self._waiters)} calls already wait for a connection")
         handed = await self._wait(deadline)
         if handed is None:

@@ -10,12 +10,19 @@ from typing import Any, TextIO
 import orjson
 
 from sqlwright.config import Settings
-from sqlwright.errors import DatabaseError, Diagnostic, QueryInvalid
+from sqlwright.errors import AcquireTimeout, DatabaseError, Diagnostic, QueryInvalid, TooManyWaiting
 from sqlwright.http.exchange import Exchange
+from sqlwright.http.gathered import Gathered
 from sqlwright.http.metrics import METRICS_PATH
 from sqlwright.plan import Plan
 
 _PROBES = frozenset({"/livez", "/readyz", METRICS_PATH})
+_REFUSED = {
+    TooManyWaiting.code: "calls refused at once, as too many wait for a connection",
+    AcquireTimeout.code: "calls refused that waited too long for a connection",
+}
+_SLOW_LINES_MAX = 10
+"""In a second."""
 _RESET, _DIM, _GREEN, _YELLOW, _RED = "\033[0m", "\033[2m", "\033[32m", "\033[33m", "\033[31m"
 _LINE_LENGTH_MAX = 300
 _METHOD_LENGTH_MAX = 20
@@ -32,10 +39,22 @@ class Log:
         self._calls = settings.log_calls
         self._slow_seconds = settings.slow_ms / 1000 or float("inf")
         self._values = settings.development
+        self._gathered = Gathered(self._more)
+
+    def close(self) -> None:
+        self._gathered.tell()
 
     def call(self, exchange: Exchange, total_seconds: float) -> None:
         """The line of a finished call. Successful probes are left out: they come every few seconds for ever."""
-        if total_seconds > self._slow_seconds and exchange.query is not None:
+        if exchange.code in _REFUSED:
+            # Under too much load their lines would be what takes the time.
+            if not self._gathered.is_written(_REFUSED[exchange.code], 1 if self._calls else 0):
+                return
+        elif (
+            total_seconds > self._slow_seconds
+            and exchange.query is not None
+            and self._gathered.is_written("slow calls", _SLOW_LINES_MAX)
+        ):
             self._slow(exchange, exchange.query, total_seconds)
         if not self._calls or (exchange.path in _PROBES and exchange.status == 200):
             return
@@ -71,6 +90,10 @@ class Log:
         if self._colours:
             text = f"{_YELLOW}{text}{_RESET}"
         self._write(fields, "  ".join([text, *self._outcome_text(exchange, total_seconds)]))
+
+    def _more(self, kind: str, count: int) -> None:
+        text = f"{kind}: {count} without a line of their own within a second"
+        self._write({"level": "warning", "message": text, "calls": count}, f"warning: {text}")
 
     def event(self, level: str, message: str) -> None:
         self._write({"level": level, "message": message}, f"{level}: {message}")

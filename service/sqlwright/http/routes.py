@@ -30,6 +30,7 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
         return _catalogue(service, exchange)
     exchange.query = query.name
     exchange.access = query.access
+    service.database.refuse_when_full(query.access)
     _check_method(exchange, _READING if query.access is Access.READ else _WRITING)
     check_accept(exchange.every(b"accept"))
     try:

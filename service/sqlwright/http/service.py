@@ -136,6 +136,7 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.database.close()
         self.metrics.close()
+        self.log.close()
 
     def _pools(self) -> Mapping[str, list[PoolStatus]]:
         return self.database.status()  # looked up each time: tests put another database in its place

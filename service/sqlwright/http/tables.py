@@ -22,6 +22,7 @@ _READING = ("GET", "HEAD")
 async def call_table(service: Service, exchange: Exchange, receive: Receive) -> Answer:
     """Answer a request for a path at or below /tables."""
     exchange.access = Access.READ if exchange.method in _READING else Access.WRITE
+    service.database.refuse_when_full(exchange.access)
     segments = raw_segments(exchange)
     async with deadline(exchange, service.settings.request_timeout_seconds):
         if not segments:
