@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import granian.server
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 import sqlwright.http.app  # noqa: F401 - workers are forked from this process and find it imported
@@ -27,6 +28,8 @@ from sqlwright.http.log import Log
 from sqlwright.http.snapshot import place_of, write_queries, write_reload_error, write_settings
 from sqlwright.registry import Registry, load_registry
 
+HEADER_BYTES_MAX = 64 * 1024
+"""What granian keeps of a request before it is read; longer headers are 431. Query strings have half of it at most."""
 _LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -88,6 +91,11 @@ def _run(settings: Settings, address: str, port: int, announce: Callable[[], Non
         factory=True,
         workers=settings.workers,
         loop=_loop(),
+        # HTTP/2 is the proxy's part: granian's knows no timeout for a caller that says nothing.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=math.ceil(settings.header_timeout_seconds * 1000), max_buffer_size=HEADER_BYTES_MAX
+        ),
         websockets=False,
         log_access=False,
         log_level=LogLevels.warning,
