@@ -45,6 +45,7 @@ class Server:
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.process = process
         self.port = port
+        self.kind = ""
         self.url = f"http://127.0.0.1:{port}"
         self.errors = ""
         self._reader = threading.Thread(target=self._read, daemon=True)

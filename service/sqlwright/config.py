@@ -91,6 +91,9 @@ class Settings(BaseModel):
         ),
         description="a whole request (10, more where a statement may take longer); a longer @timeout extends it",
     )
+    header_timeout_seconds: Seconds = Field(
+        default=10.0, description="receiving the headers of a request, and waiting for the next on a connection"
+    )
     transaction_timeout_seconds: Seconds = Field(
         default=10.0, description="a whole transaction, where it names no timeout"
     )

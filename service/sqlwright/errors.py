@@ -4,8 +4,8 @@
     ├── SettingsError              a key, a value or a pair of settings is wrong
     ├── LoadError                  query files are wrong: carries every diagnostic
     ├── CallError                  the call is refused before a connection is taken
-    │   ├── UnknownQuery  MethodNotAllowed  NotAcceptable  UnsupportedMediaType
-    │   ├── MalformedRequest  UriTooLong  BodyTooLarge  BodyTooSlow  InvalidPageToken  InvalidParameters
+    │   ├── UnknownQuery  MethodNotAllowed  NotAcceptable  UnsupportedMediaType  UnsupportedContentCoding
+    │   ├── MalformedRequest  AmbiguousRequest  UriTooLong  BodyTooLarge  BodyTooSlow  InvalidPageToken  InvalidParameters
     │   └── HostNotAllowed  OriginNotAllowed  NotFound  UnknownTable
     ├── TransactionError           a transaction is used in a way that it cannot be
     │   └── TransactionFailed  TransactionClosed  ReadOnlyTransaction
@@ -164,8 +164,20 @@ class UnsupportedMediaType(CallError):
     code = "unsupported_media_type"
 
 
+class UnsupportedContentCoding(CallError):
+    """The body is compressed in a way that is not taken."""
+
+    code = "unsupported_content_coding"
+
+
 class MalformedRequest(CallError):
     code = "malformed_request"
+
+
+class AmbiguousRequest(CallError):
+    """Another server on the way may have read the request differently: its connection is not used on."""
+
+    code = "ambiguous_request"
 
 
 class UriTooLong(CallError):

@@ -98,8 +98,14 @@ ON_THE_WIRE: list[tuple[bytes, set[int]]] = [
     )),
     *((wire("POST", GET, f"Content-Type: {kind}", body=b"{}"), {415}) for kind in ("text/plain", "", "a" * 5000)),
     *((wire("POST", GET, JSON, f"Content-Encoding: {name}", body=gzip.compress(b"{}")), {415}) for name in (
-        "gzip", "br",
+        "br", "gzip, gzip", "gzip\r\nContent-Encoding: gzip",
     )),
+    *((wire("POST", GET, JSON, f"Content-Encoding: {name}", body=body), {400}) for name, body in (
+        ("gzip", b"{}"), ("deflate", gzip.compress(b"{}")), ("gzip", gzip.compress(b"{}")[:-1]),
+        ("gzip", gzip.compress(b"{}") * 2), ("identity", gzip.compress(b"{}")),
+    )),
+    (wire("POST", GET, JSON, "Content-Encoding: gzip", body=gzip.compress(b'{"artist_id":1}')), {200}),
+    (wire("POST", GET, JSON, "Content-Encoding: gzip", body=gzip.compress(b" " * 2_000_000)), {413}),
     *((wire("GET", GET + "?artist_id=1", f"Accept: {accept}"), {406}) for accept in (
         "text/html", "a/b," * 1000, "*/*;q=nan",
     )),

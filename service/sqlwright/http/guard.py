@@ -11,7 +11,13 @@ import re
 from urllib.parse import urlsplit
 
 from sqlwright.config import Settings, variable
-from sqlwright.errors import BodyTooLarge, HostNotAllowed, MalformedRequest, OriginNotAllowed, UriTooLong
+from sqlwright.errors import (
+    AmbiguousRequest,
+    BodyTooLarge,
+    HostNotAllowed,
+    OriginNotAllowed,
+    UriTooLong,
+)
 from sqlwright.http.exchange import Exchange
 
 QUERY_STRING_BYTES_MAX = 32 * 1024
@@ -36,11 +42,15 @@ class Guard:
         self._body_bytes_max = max(settings.body_bytes_max, settings.bulk_body_bytes_max)
 
     def check(self, exchange: Exchange) -> None:
-        """Raises `MalformedRequest`, `HostNotAllowed`, `OriginNotAllowed`, `UriTooLong` or `BodyTooLarge`."""
+        """Raises `AmbiguousRequest`, `BodyTooLarge`, `HostNotAllowed`, `OriginNotAllowed` or `UriTooLong`."""
         headers = exchange.headers
+        if b"transfer-encoding" in headers:
+            self._check_chunked(exchange)
+        elif b"content-length" in headers:
+            self._check_length(exchange)
         host = headers.get(b"host")
         if not host or exchange.repeated(b"host"):
-            raise MalformedRequest("a request has exactly one Host header")
+            raise AmbiguousRequest("a request has exactly one Host header")
         if host not in self._good_hosts:
             self._check_host(host)
         if b"origin" in headers:
@@ -50,8 +60,6 @@ class Guard:
                 f"the query string has more than {QUERY_STRING_BYTES_MAX} bytes",
                 hint="a reading query takes a JSON body too: send a POST",
             )
-        if b"content-length" in headers:
-            self._check_length(exchange)
 
     def _check_host(self, host: bytes) -> None:
         text = host.decode("latin-1")
@@ -79,13 +87,18 @@ class Guard:
             hint=f"name the origin in {variable('allowed_origins')} if they should",
         )
 
+    def _check_chunked(self, exchange: Exchange) -> None:
+        """What the server lets through of request smuggling."""
+        if b"content-length" in exchange.headers:
+            raise AmbiguousRequest("a request has Content-Length or Transfer-Encoding, not both")
+        if exchange.headers[b"transfer-encoding"].lower() != b"chunked" or exchange.repeated(b"transfer-encoding"):
+            raise AmbiguousRequest("the only Transfer-Encoding that is taken is chunked")
+
     def _check_length(self, exchange: Exchange) -> None:
-        """What the server lets through of request smuggling, and bodies that no route would take."""
+        """The same, and bodies that no route would take."""
         length = exchange.headers[b"content-length"]
-        if b"transfer-encoding" in exchange.headers or exchange.repeated(b"content-length"):
-            raise MalformedRequest("a request has one Content-Length, or Transfer-Encoding, not both")
-        if not (length.isascii() and length.isdigit()):
-            raise MalformedRequest("Content-Length is not a number")
+        if exchange.repeated(b"content-length") or not (length.isascii() and length.isdigit()):
+            raise AmbiguousRequest("a request has one Content-Length, which is a number")
         if len(length) > 18 or int(length) > self._body_bytes_max:
             raise BodyTooLarge(f"the body has more than {self._body_bytes_max} bytes")
 

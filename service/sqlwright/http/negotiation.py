@@ -1,4 +1,4 @@
-"""What a caller accepts and what it sends: Accept, Content-Type and Content-Encoding."""
+"""What a caller accepts and what it sends: Accept and Content-Type."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ def is_json(content_type: bytes) -> bool:
     return all(charset in ("utf-8", "utf8", "us-ascii") for charset in charsets)
 
 
-def check_media_type(content_type: bytes | None, content_encoding: bytes | None) -> None:
+def check_media_type(content_type: bytes | None) -> None:
     """Of a request that has a body."""
     if content_type is None or len(content_type) > _HEADER_BYTES_MAX or not is_json(content_type):
         raise UnsupportedMediaType("the body must be application/json in UTF-8", hint="Content-Type: application/json")
-    if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
-        raise UnsupportedMediaType("the body must not be compressed", hint="send it without Content-Encoding")

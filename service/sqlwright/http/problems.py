@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from sqlwright import errors
 from sqlwright.errors import Diagnostic, ParameterFault, SqlwrightError
+from sqlwright.http import content_coding
 from sqlwright.http.exchange import Exchange, Header
 from sqlwright.http.responses import Answer
 
@@ -31,7 +32,9 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.NotAcceptable: (406, "Not acceptable"),
     errors.BodyTooSlow: (408, "The body came too slowly"),
     errors.UnsupportedMediaType: (415, "Unsupported media type"),
+    errors.UnsupportedContentCoding: (415, "Unsupported content coding"),
     errors.MalformedRequest: (400, "Malformed request"),
+    errors.AmbiguousRequest: (400, "Ambiguous request"),
     errors.BodyTooLarge: (413, "Body too large"),
     errors.UriTooLong: (414, "Query string too long"),
     errors.InvalidPageToken: (400, "Invalid page token"),
@@ -71,6 +74,8 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.OutcomeUnknown: (504, "Outcome unknown"),
 }
 
+_CLOSING = (errors.BodyTooLarge, errors.BodyTooSlow, errors.AmbiguousRequest)
+"""After these the connection is closed."""
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _PROBLEM_JSON: Header = (b"content-type", b"application/problem+json")
 _FRAMEWORK: Mapping[int, type[SqlwrightError]] = {
@@ -180,11 +185,13 @@ def describe_diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
 
 def _headers(error: SqlwrightError, status: int, exchange: Exchange) -> list[Header]:
     headers: list[Header] = []
-    if isinstance(error, errors.BodyTooLarge | errors.BodyTooSlow) and exchange.scope.get("http_version") != "2":
+    if isinstance(error, _CLOSING) and exchange.scope.get("http_version") != "2":
         # The rest of the body may still come: servers close, and a caller that is not told loses its next call.
         headers.append((b"connection", b"close"))
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+    if isinstance(error, errors.UnsupportedContentCoding):
+        headers.append((b"accept-encoding", content_coding.ACCEPTED.encode("ascii")))
     if isinstance(error, errors.MethodNotAllowed):
         headers.append((b"allow", ", ".join(error.allow).encode("ascii")))
     return headers

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from sqlwright.errors import BodyTooLarge, ClientLeft
+from sqlwright.http.content_coding import coding_of, inflate
 from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import check_media_type
 
 
 async def read_body(exchange: Exchange, receive: Receive, bytes_max: int) -> bytes:
-    """The whole body, empty when there is none.
+    """The whole body, inflated where it came compressed, empty when there is none.
 
-    Raises `UnsupportedMediaType`, `BodyTooLarge` and `ClientLeft` as soon as that is certain.
+    Raises `UnsupportedMediaType`, `UnsupportedContentCoding`, `BodyTooLarge`, `MalformedRequest` and `ClientLeft` as
+    soon as that is certain. The bound holds for what comes and for what it becomes.
     """
     headers = exchange.headers
+    coding: bytes | None = None
     length = headers.get(b"content-length")
     if length is not None and int(length) > bytes_max:
         raise too_large(bytes_max)
@@ -26,13 +29,16 @@ async def read_body(exchange: Exchange, receive: Receive, bytes_max: int) -> byt
         chunk = message.get("body", b"")
         if chunk:
             if not size:
-                check_media_type(headers.get(b"content-type"), headers.get(b"content-encoding"))
+                check_media_type(headers.get(b"content-type"))
+                if b"content-encoding" in headers:
+                    coding = coding_of(exchange.every(b"content-encoding"))
             size += len(chunk)
             if size > bytes_max:
                 raise too_large(bytes_max)
             chunks.append(chunk)
         more = message.get("more_body", False)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return body if coding is None else await inflate(body, coding, bytes_max)
 
 
 def too_large(bytes_max: int) -> BodyTooLarge:

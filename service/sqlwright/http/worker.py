@@ -6,6 +6,7 @@ The parent's word comes over a socket pair. Its end closes when the parent dies,
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
 import sys
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from granian._granian import SocketHolder
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server as EmbeddedServer
 
@@ -26,6 +28,9 @@ from sqlwright.http.listening import BACKLOG, connections, deafen, has_waiting, 
 from sqlwright.http.log import Log
 from sqlwright.http.service import Service
 from sqlwright.http.snapshot import read_queries
+
+HEADER_BYTES_MAX = 64 * 1024
+"""What granian keeps of a request before it is read; longer headers are 431. Query strings have half of it at most."""
 
 READY = b"r"
 """Said by the worker: it serves."""
@@ -62,15 +67,20 @@ class Server(EmbeddedServer):  # type: ignore[misc]  # granian gives no types
 
     _CALL = "future_watcher"
 
-    def __init__(self, application: Any, listener: socket.socket, connections_max: int) -> None:
+    def __init__(self, application: Any, listener: socket.socket, settings: Settings) -> None:
         super().__init__(
             application,
             interface=Interfaces.ASGINL,  # the life of the application is the worker's
+            # HTTP/2 is the proxy's part: granian's knows no timeout for a caller that says nothing.
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=math.ceil(settings.header_timeout_seconds * 1000), max_buffer_size=HEADER_BYTES_MAX
+            ),
             websockets=False,
             log_level=LogLevels.error,
             log_dictconfig=_LOGGING,
             backlog=BACKLOG,
-            backpressure=connections_max,
+            backpressure=max(1, BACKLOG // settings.workers),
         )
         self._listener = listener
 
@@ -120,7 +130,7 @@ async def _serve(listener: socket.socket, control: socket.socket, service: Servi
     try:
         if orders.word:  # the end came before the beginning
             return
-        server = Server(make_application(service), listener, max(1, BACKLOG // settings.workers))
+        server = Server(make_application(service), listener, settings)
         serving = asyncio.create_task(server.serve())
         control.send(READY)
         if warns:
