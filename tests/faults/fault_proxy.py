@@ -1,4 +1,4 @@
-"""A TCP proxy that can refuse, freeze, reset, and cut a stream after so many bytes."""
+"""A TCP proxy that can refuse, reject, freeze, forget, reset, and cut a stream after so many bytes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ class FaultProxy:
         self._streams: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self.port = 0
+        self.accepted = 0
+        """Connections so far, those that were refused at once among them."""
+        self.rejects = False
+        """Reset whoever connects."""
         self.cut_after: int | None = None
         """Bytes from the server that still pass before every connection is reset."""
 
@@ -43,6 +48,10 @@ class FaultProxy:
             self._server = None
         self.reset()
 
+    def forget(self) -> None:
+        """As a firewall does with idle connections: nobody is told, and who sends something gets a reset."""
+        self._forgotten |= self._streams
+
     def freeze(self) -> None:
         self._flows.clear()
 
@@ -57,7 +66,11 @@ class FaultProxy:
         self._streams.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
         self._streams.add(writer)
+        if self.rejects:
+            self.reset()
+            return
         try:
             if self._target[0]:
                 there, back = await asyncio.open_connection(*self._target)
@@ -73,6 +86,9 @@ class FaultProxy:
         try:
             while chunk := await source.read(65536):
                 await self._flows.wait()
+                if sink in self._forgotten:
+                    self.reset()
+                    return
                 if answer and self.cut_after is not None:
                     self.cut_after -= len(chunk)
                     if self.cut_after < 0:
@@ -86,3 +102,4 @@ class FaultProxy:
         finally:
             sink.close()
             self._streams.discard(sink)
+            self._forgotten.discard(sink)

@@ -248,8 +248,11 @@ class PostgresEngine(Engine):
             translated = translate(error, access)
             if isinstance(translated, OutcomeUnknown) and undone:
                 translated = translate(error, Access.READ)
-            if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
-                translated.hint = _IDLE_HINT
+            if isinstance(translated, DatabaseUnavailable):
+                if translated.is_read_only:
+                    lease.distrust()
+                elif lease.in_transaction:
+                    translated.hint = _IDLE_HINT
             if translated is None or translated is error:
                 raise
             raise translated from error
@@ -259,7 +262,10 @@ async def _limit_time(session: Session, timeout_seconds: float | None) -> None:
     """Set the server's own limit for this use of the session; the reset brings back the session's."""
     wanted = 0 if timeout_seconds is None else milliseconds(timeout_seconds)
     if wanted != session.limit_ms:
-        await session.execute(f"SET statement_timeout = {wanted}")
+        try:
+            await session.execute(f"SET statement_timeout = {wanted}")
+        except Exception as error:  # nothing has been sent yet of what matters
+            raise translate(error, Access.READ) or error from error
         session.limit_ms = wanted
 
 
