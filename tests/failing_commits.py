@@ -38,6 +38,8 @@ class FailingCommit:
     """Between the write and the COMMIT."""
     mend: Callable[[], None]
     """After it."""
+    keeps_connection: bool = True
+    """False where the failure says that the server is no longer the one to write to."""
 
 
 def failing_commit(url: str) -> FailingCommit:
@@ -65,6 +67,7 @@ def _mariadb(url: str) -> FailingCommit:
         DatabaseUnavailable,
         lambda: _execute(url, "SET GLOBAL read_only = 1"),
         lambda: _execute(url, "SET GLOBAL read_only = 0"),
+        keeps_connection=False,
     )
 
 

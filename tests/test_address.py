@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sqlwright.address import parse_address
+from sqlwright.address import each_host, parse_address
 from sqlwright.errors import SettingsError
 
 
@@ -75,7 +75,9 @@ def test_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("mariadb+mysqldb://u:secret@h/d", "aiomysql"),
         ("mysql://u:secret@h", "names no database"),
         ("mysql://u:secret@h/", "names no database"),
-        ("mysql://u:secret@h1,h2/d", "SQLWRIGHT_READ_URLS"),
+        ("mysql://u:secret@h1,,h2/d", "one of the hosts is empty"),
+        ("postgresql://u:secret@h1:5432,/d", "one of the hosts is empty"),
+        ("mysql://u:secret@h1,h2:x/d", "port"),
         ("mysql://u:secret@h:port/d", "port"),
         ("mysql://u:sec@ret@h/d", "%40"),
         ("mysql://u:secret@h/d?charset=latin1", "utf8mb4"),
@@ -108,3 +110,16 @@ def test_wrong_ones_get_one_line_without_the_password(url: str, says: str) -> No
 
 def test_the_password_is_not_in_its_repr() -> None:
     assert "secret" not in repr(parse_address("postgresql://u:secret@h/d"))
+
+
+@pytest.mark.parametrize(
+    ("url", "urls"),
+    [
+        ("postgresql:///d?host=/tmp", ["postgresql:///d?host=/tmp"]),
+        ("mysql://u:p%2C@h/d", ["mysql://u:p%2C@h/d"]),
+        ("mysql://u:p@h1,h2:3307/d", ["mysql://u:p@h1/d", "mysql://u:p@h2:3307/d"]),
+        ("postgresql://u:p@h1:1,[::1]:2,h3/d?a=b", [f"postgresql://u:p@{h}/d?a=b" for h in ("h1:1", "[::1]:2", "h3")]),
+    ],
+)
+def test_each_host_has_a_url(url: str, urls: list[str]) -> None:
+    assert each_host(url) == urls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from sqlwright.errors import SettingsError
 from sqlwright.sql.dialect import MYSQL, POSTGRESQL, SQLITE, Dialect
@@ -36,7 +36,8 @@ class Address:
 
     dialect: Dialect
     url: str = field(repr=False)
-    """`postgresql://…` as asyncpg takes it, `sqlite:///path`, or `mysql://…` as `engines/mysql` reads it."""
+    """`postgresql://…` as asyncpg takes it, `sqlite:///path`, or `mysql://…` as `engines/mysql` reads it. It may name
+    several hosts; `each_host` takes it apart."""
     path: Path | None = None
     in_memory: bool = False
 
@@ -50,6 +51,15 @@ def parse_address(url: str, *, check_path: bool = True) -> Address:
     if check_path and address.path is not None:
         _check_path(address.path)
     return address
+
+
+def each_host(url: str) -> list[str]:
+    """A URL for each of the hosts that a server's URL names, in their order."""
+    parts = urlsplit(url)
+    user, at, places = parts.netloc.rpartition("@")
+    if "," not in places:
+        return [url]
+    return [urlunsplit(parts._replace(netloc=f"{user}{at}{place}")) for place in places.split(",")]
 
 
 def _read(url: str) -> Address:
@@ -123,10 +133,7 @@ def _postgresql_url(rest: str) -> Address:
 
 def _mysql_url(rest: str) -> Address:
     parts, options = _split(rest, "mysql")
-    place = parts.netloc.rpartition("@")[2]
-    if "," in place:
-        raise SettingsError(f"{VARIABLE}: a mysql URL names one host", hint="replicas go into SQLWRIGHT_READ_URLS")
-    _check_ports(place)
+    _check_ports(parts.netloc.rpartition("@")[2])
     if not parts.path.strip("/"):
         raise SettingsError(f"{VARIABLE}: the mysql URL names no database", hint="write mysql://user@host/name")
     for name, value in options.items():
@@ -165,6 +172,8 @@ def _split(rest: str, dialect: str) -> tuple[SplitResult, dict[str, str]]:
 
 
 def _check_ports(hosts: str, ports: str = "") -> None:
+    if "," in hosts and not all(hosts.split(",")):
+        raise SettingsError(f"{VARIABLE}: one of the hosts is empty", hint="write host1:port1,host2:port2")
     found = [host.rpartition("]")[2].partition(":")[2] for host in hosts.split(",")]
     for port in filter(None, [*found, *ports.split(",")]):
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):

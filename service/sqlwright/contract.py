@@ -110,6 +110,11 @@ class Contracts:
         """Describe anew at the next call: the database said something that the contract does not expect."""
         self._ready.pop(query.name, None)
 
+    def forget_all(self) -> None:
+        """The database may be another one now: a restored copy, a new primary."""
+        self._ready.clear()
+        self._refused.clear()
+
     def drop(self, query: Query) -> None:
         """Keep nothing of it."""
         self._ready.pop(query.name, None)

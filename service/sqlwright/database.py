@@ -259,6 +259,13 @@ class Database:
         groups = {"writer": [self._writer], "reader": self._readers}
         return {name: [p.pool.status for p in group if p.pool is not None] for name, group in groups.items()}
 
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when the database is there again after all connections of a pool were lost: what was
+        known about it may no longer hold."""
+        for pooled in self._all():
+            assert pooled.pool is not None, "the database is not open"
+            pooled.pool.on_return = callback
+
     @property
     def opened(self) -> int:
         """Connections opened so far, over all pools."""

@@ -7,7 +7,7 @@ import time
 from typing import Any, Protocol
 
 from sqlwright.database import Database
-from sqlwright.errors import NoRow, SerializationFailure
+from sqlwright.errors import DatabaseUnavailable, NoRow, SerializationFailure
 from sqlwright.plan import Plan
 from sqlwright.query import Access, Cardinality, Result
 from sqlwright.transaction import OpenTransaction
@@ -35,8 +35,14 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
     `DatabaseError`, and in a transaction every `TransactionError`.
     """
     query = plan.contract.query
+    run = _once if query.isolation is None else _isolated
     try:
-        result = await (_once(where, plan, spent) if query.isolation is None else _isolated(where, plan, spent))
+        result = await run(where, plan, spent)
+    except DatabaseUnavailable as error:
+        if not error.was_lost or isinstance(where, OpenTransaction) or plan.access is Access.SCRIPT:
+            raise
+        # The connection had died unnoticed while it was idle, and nothing was applied: another one will do.
+        result = await run(where, plan, spent)
     except SerializationFailure:
         if isinstance(where, OpenTransaction) or plan.access is Access.SCRIPT:
             raise  # what began a transaction repeats it as a whole; of a script, a part may be committed

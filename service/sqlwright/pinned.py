@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from itertools import count
 from types import TracebackType
@@ -53,6 +53,9 @@ class PinnedDatabase(Database):
     @property
     def opened(self) -> int:
         return self._database.opened
+
+    def on_return(self, callback: Callable[[], None]) -> None:
+        """Never: what is pinned is one connection, and does not come back."""
 
     def lease(self, access: Access) -> PinnedCall:
         return PinnedCall(self, access)

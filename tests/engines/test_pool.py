@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from sqlwright.engines.pool import Connector, Pool, PoolLimits, PoolStatus
+from sqlwright.engines.pool import OPENINGS_MAX, Connector, Pool, PoolLimits, PoolStatus
 from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, TooManyWaiting
 
 
@@ -191,28 +192,219 @@ async def test_a_second_release_does_nothing(links: Links) -> None:
     assert (link.terminated, pool.status.size) == (1, 1)
 
 
-async def test_an_opening_that_fails_gives_its_place_to_the_next(links: Links) -> None:
+async def test_who_leaves_while_a_connection_is_opened_leaves_it_to_the_next(links: Links) -> None:
     pool = make(links, size=1)
     opened = asyncio.Event()
     links.before_open = waiting_for(opened)
-    (first,) = await waiters(pool, 1)
-    (second,) = await waiters(pool, 1)
-    links.before_open = None
+    first, second = await waiters(pool, 2)
     first.cancel()
+    opened.set()
     assert (await second).number == 0
-    links.before_open = raising(DatabaseUnavailable("down"))
-    pool.release(links.made[0], broken=True)
-    outcomes = await asyncio.gather(*(pool.acquire() for _ in range(3)), return_exceptions=True)
-    assert {type(error) for error in outcomes} == {DatabaseUnavailable}
-    assert pool.status == PoolStatus(0, 0, 0, 0)
+    assert (len(links.made), pool.status) == (1, PoolStatus(1, 0, 0, 0))
 
 
-async def test_an_opening_that_takes_too_long_is_given_up(links: Links) -> None:
+async def test_an_opening_that_hangs_is_not_waited_for(links: Links) -> None:
     pool = make(links, acquire_timeout_seconds=0.01)
     links.before_open = waiting_for(asyncio.Event())
     with pytest.raises(DatabaseUnavailable, match="too long"):
         await pool.acquire()
-    assert pool.status.size == 0
+    assert pool.status == PoolStatus(0, 0, 0, 0)
+    await pool.close()
+
+
+async def test_few_connections_are_opened_at_the_same_time(links: Links) -> None:
+    pool = make(links, size=8)
+    now = most = 0
+
+    async def slowly() -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.001)
+        now -= 1
+
+    links.before_open = slowly
+    assert len(set(await asyncio.gather(*(pool.acquire() for _ in range(8))))) == 8
+    assert most == OPENINGS_MAX
+
+
+async def test_a_server_that_ends_what_it_accepts_is_not_run_over(
+    links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make(links)
+    monkeypatch.setattr(links, "is_alive", lambda _: False)
+    with pytest.raises(DatabaseUnavailable):
+        await pool.acquire()
+    assert (len(links.made), pool.status.size) == (2, 0)
+
+
+class Outage:
+    """Openings fail until `ends`, and are counted."""
+
+    def __init__(self, links: Links, error: Exception | None = None) -> None:
+        self._error = error or DatabaseUnavailable("away", native_code="57P03", hint="wait")
+        self._links = links
+        self.attempts = 0
+        links.before_open = self._fail
+
+    async def _fail(self) -> None:
+        self.attempts += 1
+        raise self._error
+
+    def ends(self) -> None:
+        self._links.before_open = None
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sqlwright.engines.pool.PAUSE_SECONDS", (0.01, 0.02))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("it did not come to pass")
+
+
+async def test_one_prober_tries_again_while_everybody_is_refused(links: Links, hurried: None) -> None:
+    pool = make(links, size=4)
+    outage = Outage(links)
+    calls = 0
+    end = asyncio.get_running_loop().time() + 0.3
+    while asyncio.get_running_loop().time() < end:
+        told = await asyncio.gather(*(pool.acquire() for _ in range(10)), return_exceptions=True)
+        assert {(type(e), str(e), getattr(e, "native_code", ""), getattr(e, "hint", "")) for e in told} == {
+            (DatabaseUnavailable, "away", "57P03", "wait")
+        }
+        assert len({id(error) for error in told}) == 10, "one that is raised in many places keeps all of them"
+        calls += 10
+        assert pool.status == PoolStatus(0, 0, 0, 0)
+        await asyncio.sleep(0.001)
+    assert calls > 500
+    assert outage.attempts <= OPENINGS_MAX + 0.3 / (0.02 * 0.8) + 2
+    outage.ends()
+    await until(lambda: pool.status.idle == 1)
+    assert not pool._opening, "the prober has gone"
+    assert (await pool.acquire()).number == 0
+    assert (await pool.acquire()).number == 1
+
+
+async def test_the_pauses_of_the_prober_grow_and_differ(links: Links, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sqlwright.engines.pool.PAUSE_SECONDS", (0.005, 0.04))
+    pool = make(links)
+    outage = Outage(links)
+    times: list[float] = []
+    fail = links.before_open
+
+    async def noted() -> None:
+        times.append(asyncio.get_running_loop().time())
+        assert fail is not None
+        await fail()
+
+    links.before_open = noted
+    with pytest.raises(DatabaseUnavailable):
+        await pool.acquire()
+    await until(lambda: outage.attempts == 10)
+    pauses = [later - before for before, later in pairwise(times)]
+    assert min(pauses[3:]) > 0.04 * 0.8 * 0.99 > pauses[0]
+    assert len({round(pause, 5) for pause in pauses[3:]}) > 1
+    await pool.close()
+
+
+async def test_nothing_is_left_of_a_prober_when_the_pool_is_closed(links: Links) -> None:
+    pool = make(links)
+    before = asyncio.all_tasks()
+    for hangs in (False, True):
+        outage = Outage(links)
+        with pytest.raises(DatabaseUnavailable):
+            await pool.acquire()
+        if hangs:
+            links.before_open = waiting_for(asyncio.Event())
+            await asyncio.sleep(0.1)
+        await pool.close()
+        assert asyncio.all_tasks() == before
+        with pytest.raises(DatabaseUnavailable, match="closed"):
+            await pool.acquire()
+        assert outage.attempts == 1 or hangs
+        pool = make(links)
+    assert asyncio.all_tasks() == before, "nobody called: nothing runs"
+
+
+async def test_a_server_that_is_full_is_waited_for_while_a_connection_lives(links: Links, hurried: None) -> None:
+    pool = make(links, size=3, acquire_timeout_seconds=0.1)
+    (link,) = await taken(pool, 1)
+    outage = Outage(links, DatabaseUnavailable("full", native_code="53300"))
+    first, second = await waiters(pool, 2)
+    await asyncio.sleep(0.02)
+    assert not first.done(), "the pool is not down"
+    pool.release(link)
+    assert await first is link
+    with pytest.raises(AcquireTimeout):
+        await second
+    assert outage.attempts < 12
+    await until(lambda: not pool._opening)
+    pool.release(link)
+    assert pool.status == PoolStatus(1, 1, 0, 0)
+
+
+async def test_the_last_connection_that_is_lost_while_the_prober_tries_takes_the_pool_down(
+    links: Links, hurried: None
+) -> None:
+    pool = make(links)
+    (link,) = await taken(pool, 1)
+    outage = Outage(links)
+    (waiter,) = await waiters(pool, 1)
+    await until(lambda: outage.attempts > 1)
+    pool.release(link, broken=True)
+    with pytest.raises(DatabaseUnavailable, match="away"):
+        await waiter
+    with pytest.raises(DatabaseUnavailable, match="away"):
+        await pool.acquire()
+    outage.ends()
+    await until(lambda: pool.status.idle == 1)
+
+
+async def test_an_error_that_waiting_does_not_mend_is_told_and_asked_again(links: Links) -> None:
+    pool = make(links)
+    outage = Outage(links, ZeroDivisionError("ours"))
+    for attempts in (1, 2):
+        with pytest.raises(ZeroDivisionError):
+            await pool.acquire()
+        await settle()
+        assert outage.attempts == attempts
+        assert not pool._opening
+
+
+async def test_dead_free_connections_cost_nobody_an_error(links: Links) -> None:
+    pool = make(links, size=6)
+    for link in await taken(pool, 6):
+        pool.release(link)
+    for link in links.made:
+        link.alive = False
+    assert {link.alive for link in await asyncio.gather(*(pool.acquire() for _ in range(6)))} == {True}
+    assert pool.status == PoolStatus(6, 0, 0, 0)
+
+
+async def test_a_return_is_told_once_all_were_lost(links: Links, hurried: None) -> None:
+    pool = make(links)
+    returns: list[int] = []
+    pool.on_return = lambda: returns.append(pool.opened)
+    first, second = await taken(pool, 2)
+    pool.release(first, broken=True)
+    first = await pool.acquire()
+    assert returns == []
+    pool.release(first)
+    pool.distrust()
+    assert first.terminated
+    Outage(links)
+    pool.release(second, broken=True)
+    with pytest.raises(DatabaseUnavailable):
+        await pool.acquire()
+    links.before_open = None
+    await until(lambda: pool.status.idle == 1)
+    assert returns == [4]
 
 
 async def test_a_newcomer_cannot_take_the_place_that_a_waiter_was_woken_for(links: Links) -> None:
@@ -244,13 +436,13 @@ async def test_cancelled_in_the_moment_of_the_hand_over(links: Links, broken: bo
 
 async def test_cancelled_in_the_moment_of_the_hand_over_with_nobody_behind(links: Links) -> None:
     pool = make(links, size=1)
-    for broken, left in ((False, 1), (True, 0)):
+    for broken in (False, True):
         link = await pool.acquire()
         (only,) = await waiters(pool, 1)
         pool.release(link, broken=broken)
         only.cancel()
         await settle()
-        assert pool.status == PoolStatus(left, left, 0, 0)
+        assert pool.status == PoolStatus(1, 1, 0, 0), "what was opened for it is kept"
 
 
 async def test_cancelled_in_the_moment_of_its_timeout(links: Links) -> None:
@@ -326,7 +518,8 @@ async def test_a_connector_that_raises_where_it_must_not_costs_one_connection(
         await settle()
         patch.setattr(links, "is_alive", fail)
         patch.setattr(links, "terminate", fail)
-        pool.release((await waiters(pool, 1))[0].result())
+        with pytest.raises(DatabaseUnavailable):
+            await pool.acquire()
     assert pool.status.size == 0
     assert "could not be" in caplog.text
     assert (await pool.acquire()).alive
@@ -376,19 +569,17 @@ async def test_close_while_in_use_cuts_off_who_does_not_finish(links: Links) -> 
     assert (lent.terminated, pool.status.size) == (1, 0)
 
 
-async def test_close_tells_waiters_and_undoes_what_opens_meanwhile(links: Links) -> None:
+async def test_close_tells_waiters_and_gives_up_what_opens(links: Links) -> None:
     pool = make(links)
     (lent,) = await taken(pool, 1)
-    opened = asyncio.Event()
-    links.before_open = waiting_for(opened)
-    opening, waiting = await waiters(pool, 2)
+    links.before_open = waiting_for(asyncio.Event())
+    waiting = await waiters(pool, 2)
     closing = asyncio.create_task(pool.close(drain_seconds=5))
     await settle()
-    opened.set()
     pool.release(lent)
-    outcomes = await asyncio.gather(opening, waiting, closing, return_exceptions=True)
+    outcomes = await asyncio.gather(*waiting, closing, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [DatabaseUnavailable, DatabaseUnavailable, type(None)]
-    assert [link.terminated for link in links.made] == [1, 1]
+    assert [link.terminated for link in links.made] == [1]
     assert pool.status == PoolStatus(0, 0, 0, 0)
 
 
@@ -404,7 +595,7 @@ async def test_a_close_that_is_cancelled_still_ends_everything(links: Links) -> 
 
 
 @pytest.mark.parametrize("seed", range(20))
-async def test_anything_in_any_order_leaves_the_pool_whole(links: Links, seed: int) -> None:
+async def test_anything_in_any_order_leaves_the_pool_whole(links: Links, hurried: None, seed: int) -> None:
     """Cancellations at every await, hand-over races, dead and dirty connections, openings and mendings that fail."""
     chance = random.Random(seed)
     pool = make(links, size=3, waiting_max=8, acquire_timeout_seconds=0.05)
@@ -447,6 +638,7 @@ async def test_anything_in_any_order_leaves_the_pool_whole(links: Links, seed: i
     await settle()
     assert pool.status == PoolStatus(pool.status.size, pool.status.size, 0, 0)
     links.before_open = links.before_mend = None
+    await until(lambda: not pool._opening)  # as long as there is a prober
     for link in await taken(pool, 3):
         pool.release(link)
     await pool.close()

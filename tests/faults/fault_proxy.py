@@ -1,4 +1,4 @@
-"""A TCP proxy that can refuse, freeze, reset, and cut a stream after so many bytes or around some words."""
+"""A TCP proxy that can refuse, reject, freeze, forget, reset, and cut a stream after so many bytes or at some words."""
 
 from __future__ import annotations
 
@@ -25,9 +25,12 @@ class FaultProxy:
         self._streams: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.accepted = 0
-        """Connections so far."""
+        """Connections so far, those that were refused at once among them."""
+        self.rejects = False
+        """Reset whoever connects."""
         self.cut_after: int | None = None
         """Bytes from the server that still pass before every connection is reset."""
         self.cut_at: bytes | None = None
@@ -50,6 +53,10 @@ class FaultProxy:
             self._server = None
         self.reset()
 
+    def forget(self) -> None:
+        """As a firewall does with idle connections: nobody is told, and who sends something gets a reset."""
+        self._forgotten |= self._streams
+
     def freeze(self) -> None:
         self._flows.clear()
 
@@ -66,8 +73,11 @@ class FaultProxy:
         self._streams.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._streams.add(writer)
         self.accepted += 1
+        self._streams.add(writer)
+        if self.rejects:
+            self.reset()
+            return
         try:
             if self._target[0]:
                 there, back = await asyncio.open_connection(*self._target)
@@ -90,7 +100,7 @@ class FaultProxy:
         try:
             while chunk := await source.read(65536):
                 await self._flows.wait()
-                if not passes(chunk, said):
+                if sink in self._forgotten or not passes(chunk, said):
                     self.reset()
                     return
                 if sink.is_closing():  # the other end is gone: uvloop would raise
@@ -102,6 +112,7 @@ class FaultProxy:
         finally:
             sink.close()
             self._streams.discard(sink)
+            self._forgotten.discard(sink)
 
     def _asks(self, chunk: bytes, said: asyncio.Event) -> bool:
         if self.cut_at is None or self.cut_at not in chunk:

@@ -131,6 +131,7 @@ async def test_a_server_that_comes_back_is_used_again(bench: Bench, proxy: Fault
         assert away.value.outcome == "none"
     await bench.assert_whole()
     await proxy.accept()
+    await asyncio.sleep(1.0)  # within that it is found
     assert await bench.call("add") == {"affected": 1}
     assert await bench.call("n") == {"value": 1}
 

@@ -57,6 +57,7 @@ def item_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.mark.reliability(19)
 async def test_the_way_to_the_server_fails(item_url: str, tmp_path: Path) -> None:
     proxy = FaultProxy(item_url)
     await proxy.accept()
@@ -82,9 +83,8 @@ async def test_the_way_to_the_server_fails(item_url: str, tmp_path: Path) -> Non
         for cut in (0, 30, 200, 2000):
             proxy.cut_after = cut
             for _ in range(4):
-                answer = await caller.get("count")
-                if answer.status_code != 200:
-                    assert_problem(answer, 503, "database_unavailable")
+                # A read that loses its connection is tried once on another one.
+                assert (await caller.get("count")).status_code == 200
             proxy.cut_after = None
             await caller.until_whole()
 
@@ -96,13 +96,10 @@ async def test_the_way_to_the_server_fails(item_url: str, tmp_path: Path) -> Non
         assert (problem["retryable"], problem["outcome"]) == (False, "unknown")
         await caller.until_whole()
         assert (await caller.get("one", n=20)).json() == {"n": 20}
-        await asyncio.sleep(0.1)
-        proxy.cut_after = 0
-        assert_problem(await caller.get("count"), 503, "database_unavailable")
-        await caller.until_whole()
     proxy.refuse()
 
 
+@pytest.mark.reliability(19)
 async def test_the_way_to_the_server_is_frozen(item_url: str, tmp_path: Path) -> None:
     proxy = FaultProxy(item_url)
     await proxy.accept()
@@ -157,7 +154,9 @@ async def test_statements_that_fail_on_the_server(item_url: str, tmp_path: Path)
             call = asyncio.create_task(caller.post(name, body))
             await execute(sql.end.format(await one_asleep(execute, sql)))
             answer = await call
-            if name == "sleep" or answer.status_code == 503:
+            if name == "sleep" and answer.status_code == 200:
+                pass  # MariaDB did not say that it was it who ended the session: the read was tried on another one
+            elif name == "sleep" or answer.status_code == 503:
                 problem = assert_problem(answer, 503, "database_unavailable")
                 assert (problem["outcome"], problem["retryable"]) == ("none", True)
             else:  # a server that does not say that it was it who ended the session

@@ -7,7 +7,7 @@ import itertools
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from served import Caller, serving
 
 import mariadb_server
 from record_shop import assert_problem, run_script
+from reliability import Tally
 
 FILES = {
     "items/queries.sql": """
@@ -95,13 +96,21 @@ class Ledger:
         assert {status for status, code, outcome in self.told} <= {503, 504}
 
 
-async def test_a_restart_and_a_stop_under_load(own_server: OwnServer, tmp_path: Path) -> None:
+async def soon(seconds: float, work: Awaitable[None]) -> None:
+    begun = time.monotonic()
+    await work
+    assert time.monotonic() - begun < seconds
+
+
+@pytest.mark.reliability(20)
+async def test_a_restart_and_a_stop_under_load(own_server: OwnServer, tmp_path: Path, tally: Tally) -> None:
     async with serving(own_server.url, tmp_path, FILES) as caller:
         await caller.until_whole(10)
         ledger = Ledger(caller)
         workers = [asyncio.create_task(ledger.work()) for _ in range(8)]
         await ledger.until_acknowledged(100)
         await asyncio.to_thread(own_server.restart, crashes=True)
+        await soon(1.0 + 0.5, ledger.until_acknowledged(1))
         await ledger.until_acknowledged(50)
         own_server.signal(signal.SIGSTOP)
         try:
@@ -114,11 +123,14 @@ async def test_a_restart_and_a_stop_under_load(own_server: OwnServer, tmp_path: 
             await asyncio.sleep(0.05)
         await ledger.until_acknowledged(50)
         await asyncio.to_thread(own_server.restart, crashes=False)
+        await soon(1.0 + 0.5, ledger.until_acknowledged(1))
         await ledger.until_acknowledged(50)
         ledger.ends = True
         await asyncio.gather(*workers)
         await caller.until_whole(3)
     stored = {row[0] for row in await asyncio.to_thread(own_server.execute, "SELECT n FROM item")}
+    written = [n for numbers in ledger.acknowledged for n in numbers]
+    tally.acknowledged(len(written), len(set(written) - stored))
     ledger.check(stored)
 
 

@@ -43,7 +43,7 @@ class connect:
         if self._opened is not None:
             raise RuntimeError("this connect() is open already: call connect() again for another one")
         opened = Opened(self._settings)
-        await opened.database.open()
+        await opened.open()
         self._opened = opened
         return Client(opened)
 

@@ -11,13 +11,17 @@ from sqlwright.registry import load_registry
 
 
 class Opened:
-    """Raises `LoadError` when query files are wrong. `database` is to be opened and closed by the owner."""
+    """Raises `LoadError` when query files are wrong. To be opened by the owner, who closes its `database`."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.registry, _ = load_registry(settings.queries, parse_address(settings.database_url).dialect)
         self.database = Database(settings)
         self.contracts = Contracts(self.database, settings)
+
+    async def open(self) -> None:
+        await self.database.open()
+        self.database.on_return(self.contracts.forget_all)
 
     def doubt(self, query: Query) -> None:
         """The database refused a statement it had described: it is described again before the next call."""

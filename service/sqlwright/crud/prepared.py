@@ -69,6 +69,10 @@ class PreparedStatements:
                 self._contracts.drop(entry.query)  # it went while it was described
         return entry.prepared
 
+    def forget_all(self) -> None:
+        for place in list(self._entries):
+            self._drop(place)
+
     def forget(self, names: Collection[str]) -> None:
         """Drop the statements of these tables."""
         for place in [place for place in self._entries if place[0] in names]:

@@ -45,6 +45,11 @@ class Tables:
         """Names in the settings that no table has."""
         return await self._schema.missing()
 
+    def doubt(self) -> None:
+        """Look again before the next call: the database may be another one now."""
+        self._schema.doubt()
+        self._statements.forget_all()
+
     async def table(self, name: str) -> Table:
         return await self._schema.table(name)
 

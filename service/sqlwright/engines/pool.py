@@ -4,20 +4,31 @@ Waiting has a limit in time and in number; a connection goes from hand to hand w
 list; `release` never awaits, so no cancellation can come between a caller and giving its connection back. What
 must be awaited (undoing a transaction, resetting a session) is done by a task of the pool's own, which either
 brings the connection back or throws it away.
+
+Connections are opened by tasks of the pool's own, too, for those who wait. When the database is away, one of them
+goes on alone and tries again, so an outage costs the database's machine a few attempts a second, whatever the load.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, TooManyWaiting
 
 C = TypeVar("C")
+
+OPENINGS_MAX = 2
+"""Connections that a pool opens at the same time: a server that has just come back is not run over."""
+PAUSE_SECONDS = (0.05, 0.4)
+"""First and longest pause before the prober tries again, each a fifth more or less: workers drift apart."""
 
 _CLOSED = "the connections are closed: the service is shutting down, or the `async with` of this database has ended"
 
@@ -63,7 +74,7 @@ class PoolLimits:
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
     size: int
-    """Connections, in whatever state, those being opened among them."""
+    """Connections, in whatever state. Those being opened are not yet among them."""
     idle: int
     waiting: int
     mending: int
@@ -72,8 +83,9 @@ class PoolStatus:
 class Pool(Generic[C]):
     """Free connections in a stack (the warmest first), waiters in a line.
 
-    Every connection that exists, is being opened or is kept for a waiter to open fills one of the pool's places; a
-    place goes from hand to hand like a connection does, so that no newcomer can take what a waiter was woken for.
+    Whoever finds no free connection waits, and one is opened as long as there is room. The opening that first finds the
+    database away becomes the prober, and there is no other while it tries again. Without a connection left the pool
+    then is down: who waits or comes is refused at once, with the reason, until the prober has a connection.
     """
 
     def __init__(self, connector: Connector[C], limits: PoolLimits) -> None:
@@ -81,13 +93,20 @@ class Pool(Generic[C]):
         self._limits = limits
         self._free: list[C] = []
         self._lent: set[C] = set()
-        self._waiters: dict[asyncio.Future[C | None], None] = {}
+        self._waiters: dict[asyncio.Future[C], None] = {}
+        self._opening: set[asyncio.Task[None]] = set()
         self._mending: set[asyncio.Task[None]] = set()
-        self._size = 0
+        self._prober: asyncio.Task[None] | None = None
+        self._refusal: DatabaseUnavailable | None = None
+        """What everybody is told who comes while the pool is down or closed."""
         self._closed = False
+        self._hurry = asyncio.Event()
+        """The prober shall try now."""
         self._emptied = asyncio.Event()
         self.opened = 0
         """Connections opened so far: a rise tells that the pool reconnected."""
+        self.on_return: Callable[[], None] | None = None
+        """Called when there is a connection again after all were lost: the database may be another one now."""
 
     @property
     def status(self) -> PoolStatus:
@@ -96,90 +115,141 @@ class Pool(Generic[C]):
     @property
     def is_full(self) -> bool:
         """Whether no more calls may wait."""
-        return len(self._waiters) >= self._limits.waiting_max
+        return len(self._waiters) >= self._limits.waiting_max + self._limits.size - self._size
 
     @property
     def in_use(self) -> int:
-        return self._size - len(self._free)
+        return len(self._lent)
+
+    @property
+    def _size(self) -> int:
+        return len(self._free) + len(self._lent)
 
     async def acquire(self) -> C:
         """An open connection, lent until `release`.
 
-        Raises `AcquireTimeout`, `TooManyWaiting`, or what the connector's `open` raises.
+        Raises `AcquireTimeout`, `TooManyWaiting`, `DatabaseUnavailable`, or what else the connector's `open` raises.
         """
-        self._refuse_when_closed()
+        if self._refusal is not None:
+            raise copy(self._refusal)
         while self._free:
             connection = self._free.pop()
             if self._is(self._connector.is_alive, connection):
                 self._lent.add(connection)
                 return connection
             self._terminate(connection)
-            self._vacate()
-        deadline = asyncio.get_running_loop().time() + self._limits.acquire_timeout_seconds
-        if self._size < self._limits.size:
-            self._size += 1  # before the await, so that no other caller opens beyond the bound
-            return await self._open(deadline)
+            self._shrunk()
         if self.is_full:
             raise TooManyWaiting(f"{len(self._waiters)} calls already wait for a connection")
-        handed = await self._wait(deadline)
-        if handed is None:
-            return await self._open(deadline)
-        if not self._is(self._connector.is_alive, handed):
-            self._lent.discard(handed)
-            self._terminate(handed)
-            return await self._open(deadline)
-        return handed
+        deadline = asyncio.get_running_loop().time() + self._limits.acquire_timeout_seconds
+        for _ in range(2):
+            connection = await self._wait(deadline)
+            if self._is(self._connector.is_alive, connection):
+                return connection
+            self._drop(connection)  # it died in the hand-over
+        raise DatabaseUnavailable("the database ends connections as soon as they are open")
 
-    def _refuse_when_closed(self) -> None:
-        if self._closed:
-            raise DatabaseUnavailable(_CLOSED)
-
-    async def _open(self, deadline: float) -> C:
-        """Fill a place that is ours already."""
-        connection: C | None = None
-        try:
-            self._refuse_when_closed()
-            async with asyncio.timeout_at(deadline):
-                connection = await self._connector.open()
-            self._refuse_when_closed()
-        except BaseException as error:
-            if connection is not None:
-                self._terminate(connection)
-            self._vacate()
-            if isinstance(error, TimeoutError):
-                raise DatabaseUnavailable("connecting to the database took too long") from error
-            raise
-        self.opened += 1
-        self._lent.add(connection)
-        return connection
-
-    async def _wait(self, deadline: float) -> C | None:
-        """A connection handed over (already lent to us), or None for a place to open one."""
+    async def _wait(self, deadline: float) -> C:
+        """A connection handed over, already lent to us."""
+        if self._refusal is not None:
+            raise copy(self._refusal)
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[C | None] = loop.create_future()
+        turn: asyncio.Future[C] = loop.create_future()
         self._waiters[turn] = None
+        self._grow()
         timer = loop.call_at(deadline, self._expire, turn)
         try:
             return await turn
         except asyncio.CancelledError:
             self._waiters.pop(turn, None)
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                # Our turn came in the same moment: pass it on instead of losing it.
-                connection = turn.result()
-                if connection is None:
-                    self._vacate()
-                else:
-                    self.release(connection)
+                self.release(turn.result())  # our turn came in the same moment: pass it on instead of losing it
             raise
         finally:
             timer.cancel()
 
-    def _expire(self, turn: asyncio.Future[C | None]) -> None:
+    def _expire(self, turn: asyncio.Future[C]) -> None:
         if turn in self._waiters:
             del self._waiters[turn]
             if not turn.done():
                 seconds = self._limits.acquire_timeout_seconds
-                turn.set_exception(AcquireTimeout(f"no connection became free within {seconds:g} s"))
+                turn.set_exception(
+                    AcquireTimeout(f"no connection became free within {seconds:g} s")
+                    if self._size
+                    else DatabaseUnavailable("connecting to the database took too long")
+                )
+
+    # --- opening ----------------------------------------------------------------------------------------------
+
+    def _grow(self) -> None:
+        """Open connections for those who wait, a few at a time, and none beside the prober."""
+        while (
+            self._prober is None
+            and self._refusal is None
+            and len(self._opening) < min(OPENINGS_MAX, len(self._waiters), self._limits.size - self._size)
+        ):
+            task = asyncio.get_running_loop().create_task(self._open())
+            self._opening.add(task)
+            task.add_done_callback(self._opened)
+
+    async def _open(self) -> None:
+        """Open one connection for who waits first; as the prober, try until there is one or nobody needs it."""
+        me = asyncio.current_task()
+        pause, longest = PAUSE_SECONDS
+        while self._waiters or self._refusal is not None:
+            try:
+                connection = await self._connector.open()
+            except DatabaseUnavailable as error:
+                if self._prober is not None and self._prober is not me:
+                    return
+                self._prober = me
+                self._failed(error)
+            except Exception as error:
+                self._tell_waiters(error)  # not a matter of waiting: the next caller shall try again
+                return
+            else:
+                self._came(connection)
+                return
+            await self._pause(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads workers, no secret
+            pause = min(pause * 2, longest)
+
+    async def _pause(self, seconds: float) -> None:
+        self._hurry.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+
+    def _failed(self, error: DatabaseUnavailable) -> None:
+        if not self._size and not self._closed:
+            self._refusal = error
+            self._tell_waiters(error)
+
+    def _came(self, connection: C) -> None:
+        if self._closed:
+            self._terminate(connection)
+            return
+        returns = self.opened > 0 and not self._size
+        self.opened += 1
+        self._prober = self._refusal = None
+        self._lent.add(connection)
+        self._give(connection)
+        if returns and self.on_return is not None:
+            self.on_return()
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        if self._prober is task:  # nobody needs it any more, or it was ended from outside
+            self._prober = None
+            self._refusal = self._refusal if self._closed else None
+        self._grow()
+
+    def _tell_waiters(self, error: Exception) -> None:
+        waiters, self._waiters = self._waiters, {}
+        for turn in waiters:
+            if not turn.done():
+                turn.set_exception(copy(error) if isinstance(error, DatabaseUnavailable) else error)
+
+    # --- giving back ------------------------------------------------------------------------------------------
 
     def release(self, connection: C, *, broken: bool = False) -> None:
         """Give a lent connection back. Never awaits and never raises; of one that is not lent it knows nothing."""
@@ -230,7 +300,21 @@ class Pool(Generic[C]):
         if connection in self._lent:  # else `close` was faster
             self._lent.discard(connection)
             self._terminate(connection)
-            self._vacate()
+            self._shrunk()
+
+    def _shrunk(self) -> None:
+        """A connection is gone: there is room for another, or none is left at all."""
+        if self._size == 0:
+            self._emptied.set()
+            self._hurry.set()  # what the prober was told while others lived need not hold any more
+        self._grow()
+
+    def distrust(self) -> None:
+        """Throw the free connections away: they lead to a server that is of no use any more."""
+        free, self._free = self._free, []
+        for connection in free:
+            self._terminate(connection)
+        self._shrunk()
 
     def _terminate(self, connection: C) -> None:
         try:
@@ -238,15 +322,8 @@ class Pool(Generic[C]):
         except Exception:
             logger.exception("a connection could not be ended")
 
-    def _vacate(self) -> None:
-        """Give up a place: to the first waiter, who opens a connection of its own, else to whoever comes."""
-        if not self._hand_on(None):
-            self._size -= 1
-            if self._size == 0:
-                self._emptied.set()
-
-    def _hand_on(self, connection: C | None) -> bool:
-        """Wake the first waiter that still waits, with a connection or with a place for one."""
+    def _hand_on(self, connection: C) -> bool:
+        """Wake the first waiter that still waits."""
         while self._waiters:
             turn = next(iter(self._waiters))
             del self._waiters[turn]
@@ -260,10 +337,10 @@ class Pool(Generic[C]):
         if self._closed:
             return
         self._closed = True
-        for turn in list(self._waiters):
-            if not turn.done():
-                turn.set_exception(DatabaseUnavailable(_CLOSED))
-        self._waiters.clear()
+        self._refusal = DatabaseUnavailable(_CLOSED)
+        self._tell_waiters(self._refusal)
+        for task in self._opening:
+            task.cancel()
         try:
             async with asyncio.timeout(drain_seconds):
                 await self._close_free()
@@ -275,12 +352,11 @@ class Pool(Generic[C]):
         finally:
             for connection in [*self._free, *self._lent]:
                 self._terminate(connection)
-            self._size -= len(self._free) + len(self._lent)
             self._free.clear()
             self._lent.clear()
-            for task in list(self._mending):
+            for task in self._mending:
                 task.cancel()
-        await asyncio.gather(*self._mending, return_exceptions=True)
+        await asyncio.gather(*self._opening, *self._mending, return_exceptions=True)
 
     async def _close_free(self) -> None:
         while self._free:
@@ -291,4 +367,4 @@ class Pool(Generic[C]):
                 logger.exception("a connection could not be closed")
                 self._terminate(connection)
             self._free.remove(connection)
-            self._vacate()
+            self._shrunk()

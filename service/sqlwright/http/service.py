@@ -123,6 +123,7 @@ class Service:
     async def open(self) -> None:
         """Never fails because of the database: what is missing is asked for again in the background."""
         await self.database.open()
+        self.database.on_return(self._ask_again)
         self._tasks.append(asyncio.create_task(self._describe_forever()))
         if self.snapshot is not None:
             self._tasks.append(asyncio.create_task(self.metrics.follow_pools()))
@@ -204,6 +205,12 @@ class Service:
             self._doubted[query.name] = now
             self.contracts.forget(query)
             self._wake.set()
+
+    def _ask_again(self) -> None:
+        """The database is back after an outage, and may be another one: a restored copy, a new primary."""
+        self.contracts.forget_all()
+        self.tables.doubt()
+        self._wake.set()
 
     async def _describe_forever(self) -> None:
         """Describe everything; again with growing pauses while the database is away or refuses something."""

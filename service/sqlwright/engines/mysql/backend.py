@@ -38,6 +38,11 @@ class MySQLLease(StockConnection, Lease[Session]):
         self.broken = False
         self.in_transaction = False
 
+    def distrust(self) -> None:
+        """The server is no longer the one to talk to."""
+        self.broken = True
+        self._backend.running_pool.distrust()
+
     async def stop(self) -> None:
         """End the statement that a cancelled caller has left."""
         if self.session.is_busy:

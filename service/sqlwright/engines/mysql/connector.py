@@ -18,7 +18,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pymysql
 
+from sqlwright.address import each_host
 from sqlwright.engines.base import SessionOptions
+from sqlwright.engines.hosts import open_first
 from sqlwright.engines.mysql.errors import code_of, connection_refused
 from sqlwright.engines.mysql.session import Session
 from sqlwright.engines.pool import Connector
@@ -54,20 +56,25 @@ _RECURSIONS = (
     "max_recursive_iterations",
     "cte_max_recursion_depth",
 )  # MariaDB gives the first 1,000 rounds as the whole
-_OTHERS = (_STATEMENT_TIME, _EXECUTION_TIME, _SNAPSHOT, _IDLE, _PACKET)
+_ON = ("ON", "1", "NO_LOCK", "NO_LOCK_NO_ADMIN")
+_SERVER_READS = ("read_only", "super_read_only", "innodb_read_only")
+_OTHERS = (_STATEMENT_TIME, _EXECUTION_TIME, _SNAPSHOT, _IDLE, _PACKET, *_SERVER_READS)
 
 
 class MySQLConnector(Connector[Session]):
     def __init__(self, url: str, options: SessionOptions) -> None:
-        self._url = url
+        self._urls = each_host(url)
         self._options = options
         self._killers = asyncio.Semaphore(KILLERS_MAX)
         self._ending: set[asyncio.Task[None]] = set()
 
     async def open(self) -> Session:
+        return await open_first(self._urls, self._open, self.terminate)
+
+    async def _open(self, url: str) -> Session:
         session: Session | None = None
         try:
-            session = Session(**connect_options(self._url))
+            session = Session(url, **connect_options(url))
             async with asyncio.timeout(self._options.connect_timeout_seconds):
                 await session._connect()
                 await self._learn(session)
@@ -85,6 +92,8 @@ class MySQLConnector(Connector[Session]):
         """Which settings this server knows decides what is set: versions of two families tell less."""
         names = ", ".join(f"'{n}'" for n in (*_READ_ONLY, *_RECURSIONS, *_OTHERS))
         known: dict[str, str] = dict((await session.fetch(f"SHOW VARIABLES WHERE Variable_name IN ({names})")).rows)
+        if not self._options.read_only and any(known.get(name) in _ON for name in _SERVER_READS):
+            raise DatabaseUnavailable.read_only()  # also for who may write all the same: it is no primary
         session.packet_max = int(known.get(_PACKET, session.packet_max))
         session.time_setting = next((name for name in (_STATEMENT_TIME, _EXECUTION_TIME) if name in known), "")
         options = self._options
@@ -138,20 +147,20 @@ class MySQLConnector(Connector[Session]):
         if session.running is not None:
             await asyncio.wait([session.running], timeout=_OWN_END_SECONDS)
         if session.is_busy:
-            await self._kill("QUERY", session.thread_id())
+            await self._kill("QUERY", session)
         if session.running is not None:
             await asyncio.wait([session.running])
             session.running = None
         if session.cursor_is_open:
             await session.attend(session.drain())
 
-    async def _kill(self, what: str, thread_id: int) -> None:
+    async def _kill(self, what: str, session: Session) -> None:
         """KILL QUERY stops a statement, KILL CONNECTION the session too. The user's own ones need no right for it."""
         async with self._killers, asyncio.timeout(KILL_SECONDS):
-            killer = Session(**connect_options(self._url))
+            killer = Session(session.url, **connect_options(session.url))
             try:
                 await killer._connect()
-                await killer.fetch(f"KILL {what} {thread_id:d}")
+                await killer.fetch(f"KILL {what} {session.thread_id():d}")
             except pymysql.err.MySQLError as error:
                 if code_of(error) != 1094:  # gone already
                     raise
@@ -161,16 +170,16 @@ class MySQLConnector(Connector[Session]):
     def terminate(self, connection: Session) -> None:
         if connection.is_busy and len(self._ending) < KILLS_WAITING_MAX:
             # The server would only notice at the end of the statement that nobody is there.
-            task = asyncio.get_running_loop().create_task(self._kill_unheard(connection.thread_id()))
+            task = asyncio.get_running_loop().create_task(self._kill_unheard(connection))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
         if connection.running is not None:
             connection.running.cancel()
         connection.close()
 
-    async def _kill_unheard(self, thread_id: int) -> None:
+    async def _kill_unheard(self, session: Session) -> None:
         try:
-            await self._kill("CONNECTION", thread_id)
+            await self._kill("CONNECTION", session)
         except (OSError, pymysql.err.MySQLError, DatabaseUnavailable):
             logger.debug("a statement could not be stopped: the server does not answer")
 

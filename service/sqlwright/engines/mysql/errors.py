@@ -82,6 +82,9 @@ CAUSES: dict[int, tuple[type[DatabaseError], str]] = {
 
 READ_ONLY = frozenset({1290, 1792, 1836, 3546})
 """A write in a read-only transaction, or on a server that is read-only."""
+_TRANSACTION_READS = 1792
+_OPTION = 1290
+"""An option of the server forbids it: --read-only, or another one."""
 LOST = frozenset({2006, 2013, 2055})
 ENDED = frozenset({1053, 1077, 1927, 4031})
 """The server says that it ends the connection: what was not committed never will be."""
@@ -103,7 +106,7 @@ def translate(error: BaseException, access: Access) -> SqlwrightError | None:
         return StatementFailed("a text in the result is not valid UTF-8", native_message=str(error))
     if isinstance(error, pymysql.err.InterfaceError):
         # aiomysql refuses a closed connection before it sends anything.
-        return DatabaseUnavailable(_LOST, native_message=str(error))
+        return DatabaseUnavailable.lost(_LOST, native_message=str(error))
     if isinstance(error, pymysql.err.MySQLError):
         return _from_server(error, access)
     if isinstance(error, OSError | TimeoutError | EOFError):
@@ -126,10 +129,12 @@ def message_of(error: BaseException) -> str:
 def _from_server(error: pymysql.err.MySQLError, access: Access) -> SqlwrightError:
     code, message = code_of(error), message_of(error)
     native: dict[str, Any] = {"native_code": str(code) if code else "", "native_message": message}
-    if code in READ_ONLY:
+    if code in READ_ONLY and (code != _OPTION or "read" in message):
         if access is Access.READ:
             return ReadQueryWrote("a query that only reads tried to write")
-        return DatabaseUnavailable("the database is read-only at present", **native)
+        unavailable = DatabaseUnavailable.read_only(**native)
+        unavailable.is_read_only = code != _TRANSACTION_READS
+        return unavailable
     if code in LOST:
         return lost(error, access)
     if code not in CAUSES and _RAISED_BY_AUTHOR.fullmatch(getattr(error, "sqlstate", None) or ""):
@@ -163,22 +168,22 @@ def lost(error: BaseException, access: Access) -> DatabaseError:
     code = code_of(error)
     native: dict[str, Any] = {"native_code": str(code) if code else "", "native_message": str(error)}
     if access is Access.READ:
-        return DatabaseUnavailable(_LOST, **native)
+        return DatabaseUnavailable.lost(_LOST, **native)
     return OutcomeUnknown(f"{_LOST} after a write was sent: it may or may not have been applied", **native)
 
 
 def connection_refused(error: BaseException) -> DatabaseError | None:
     """The error of opening a connection: always `DatabaseUnavailable`, with the reason where the server gives one."""
     translated = translate(error, Access.READ)
-    if isinstance(translated, DatabaseUnavailable):
+    if isinstance(translated, DatabaseUnavailable) and not translated.was_lost:
         return translated
     if isinstance(error, TimeoutError):
         return DatabaseUnavailable("connecting to the database took too long", native_message=str(error))
-    if isinstance(error, pymysql.err.MySQLError):
+    if isinstance(error, pymysql.err.MySQLError) and code_of(error) not in LOST:
         return DatabaseUnavailable(
             "the database refuses the connection", native_code=str(code_of(error)), native_message=message_of(error)
         )
     # ValueError, RuntimeError: the driver cannot make sense of the server's greeting or of the password it asks for.
-    if isinstance(error, OSError | EOFError | ValueError | RuntimeError | LookupError):
+    if isinstance(error, pymysql.err.MySQLError | OSError | EOFError | ValueError | RuntimeError | LookupError):
         return DatabaseUnavailable("the database cannot be reached", native_message=str(error))
     return None

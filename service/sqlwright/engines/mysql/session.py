@@ -85,8 +85,10 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
     aiomysql closes a connection that is cancelled while it reads, and the statement would go on unseen.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, url: str, **options: Any) -> None:
         super().__init__(**options)
+        self.url = url
+        """Of the one host that it leads to."""
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS  # aiomysql sets it, whoever asks
         self.packet_max = _PACKET_MAX
         self.settings = ""

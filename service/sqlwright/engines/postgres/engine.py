@@ -257,8 +257,11 @@ class PostgresEngine(Engine):
             translated = translate(error, access)
             if isinstance(translated, OutcomeUnknown) and undone:
                 translated = translate(error, Access.READ)
-            if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
-                translated.hint = _IDLE_HINT
+            if isinstance(translated, DatabaseUnavailable):
+                if translated.is_read_only:
+                    lease.distrust()
+                elif lease.in_transaction:
+                    translated.hint = _IDLE_HINT
             if translated is None or translated is error:
                 raise
             raise translated from error

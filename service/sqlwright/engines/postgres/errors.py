@@ -52,12 +52,11 @@ CAUSES: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("57P", DatabaseUnavailable, "the database is starting or shutting down"),
     ("28", DatabaseUnavailable, "the database refuses the user name or the password"),
     ("3D000", DatabaseUnavailable, "there is no database of this name on the server"),
-    ("08", DatabaseUnavailable, _LOST),
     ("", StatementFailed, "the database refused the statement"),
 )
 
 # After these nobody knows whether a statement that was sent has been committed.
-_UNKNOWN_AFTER_SEND = ("08", "40003", "57P02")
+_UNKNOWN_AFTER_SEND = ("40003", "57P02")
 
 
 def translate(error: BaseException, access: Access) -> SqlwrightError | None:
@@ -73,11 +72,11 @@ def translate(error: BaseException, access: Access) -> SqlwrightError | None:
         return StatementFailed("the database's answer could not be read", native_message=str(error))
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg refuses a closed connection before it sends anything.
-        return DatabaseUnavailable(_LOST, native_message=str(error))
+        return DatabaseUnavailable.lost(_LOST, native_message=str(error))
     if isinstance(error, asyncpg.InternalClientError):
         if "another operation" in str(error):
             # The server has said that it ends the session, and the end itself is on its way: nothing was sent.
-            return DatabaseUnavailable(_LOST, native_message=str(error))
+            return DatabaseUnavailable.lost(_LOST, native_message=str(error))
         return (
             _lost(error, access)
             if access is not Access.READ
@@ -97,8 +96,8 @@ def _from_server(error: asyncpg.PostgresError, access: Access) -> SqlwrightError
     if state == "25006":
         if access is Access.READ:
             return ReadQueryWrote("a query that only reads tried to write")
-        return DatabaseUnavailable("the database is read-only at present", native_code=state, native_message=message)
-    if state.startswith(_UNKNOWN_AFTER_SEND) and access is not Access.READ:
+        return DatabaseUnavailable.read_only(native_code=state, native_message=message)
+    if state.startswith("08") or (state.startswith(_UNKNOWN_AFTER_SEND) and access is not Access.READ):
         return _lost(error, access)
     cause, detail = next((cause, detail) for prefix, cause, detail in CAUSES if state.startswith(prefix))
     return cause(
@@ -113,7 +112,7 @@ def _from_server(error: asyncpg.PostgresError, access: Access) -> SqlwrightError
 def _lost(error: BaseException, access: Access) -> DatabaseError:
     code = str(getattr(error, "sqlstate", None) or "")
     if access is Access.READ:
-        return DatabaseUnavailable(_LOST, native_code=code, native_message=str(error))
+        return DatabaseUnavailable.lost(_LOST, native_code=code, native_message=str(error))
     return OutcomeUnknown(
         f"{_LOST} after a write was sent: it may or may not have been applied",
         native_code=code,
@@ -125,11 +124,13 @@ def connection_refused(error: BaseException) -> DatabaseError | None:
     """The error of opening a connection: always `DatabaseUnavailable`, with the reason where the server gives one."""
     if isinstance(error, asyncpg.PostgresError):
         translated = _from_server(error, Access.READ)
-        if isinstance(translated, DatabaseUnavailable):
+        if isinstance(translated, DatabaseUnavailable) and not translated.was_lost:
             return translated
         return DatabaseUnavailable(
             "the database refuses the connection", native_code=error.sqlstate or "", native_message=str(error)
         )
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return DatabaseUnavailable.read_only(native_message=str(error))
     if isinstance(error, TimeoutError):
         return DatabaseUnavailable("connecting to the database took too long", native_message=str(error))
     # ValueError: asyncpg cannot make sense of an option of the URL.

@@ -19,7 +19,9 @@ from databases import DatabaseURL
 from databases.backends.postgres import PostgresBackend as StockBackend
 from databases.backends.postgres import PostgresConnection as StockConnection
 
+from sqlwright.address import each_host
 from sqlwright.engines.base import Lease, SessionOptions
+from sqlwright.engines.hosts import open_first
 from sqlwright.engines.pool import Connector, Pool
 from sqlwright.engines.postgres.errors import connection_refused
 
@@ -132,15 +134,20 @@ async def reset(session: Session, *, read_only: bool) -> None:
 
 class PostgresConnector(Connector[Session]):
     def __init__(self, url: str, options: SessionOptions) -> None:
-        self._url = url
+        self._urls = each_host(url)
         self._options = options
 
     async def open(self) -> Session:
+        return await open_first(self._urls, self._open, self.terminate)
+
+    async def _open(self, url: str) -> Session:
         options = self._options
         try:
             session: Session = await asyncpg.connect(
-                self._url,
+                url,
                 timeout=options.connect_timeout_seconds,
+                # Only a primary takes writes. For reading the URL may choose.
+                target_session_attrs=None if options.read_only else "read-write",
                 connection_class=Session,
                 statement_cache_size=STATEMENTS_MAX,
                 max_cached_statement_lifetime=0,
@@ -205,6 +212,11 @@ class PostgresLease(StockConnection, Lease[Session]):
         self.read_only = backend.options.read_only
         self.broken = False
         """Throw the session away at release."""
+
+    def distrust(self) -> None:
+        """The server is no longer the one to talk to."""
+        self.broken = True
+        self._backend.running_pool.distrust()
 
     async def acquire(self) -> None:
         assert self._connection is None, "the lease is already held"
