@@ -116,11 +116,11 @@ def test_more_connections_than_postgresql_gives(postgresql_url: str) -> None:
 @pytest.mark.reliability(43)
 def test_more_connections_than_mariadb_gives(mysql_url: str) -> None:
     said = _serve(mysql_url, workers=200)
-    _refused_for_connections(said, "200 x (reader_pool_size 10 + writer_pool_size 5) = 3000 connections", "max_connections")
-    name = f"limited_{os.getpid()}"
-    mariadb_server.execute(
-        mysql_url, f"CREATE USER {name} WITH MAX_USER_CONNECTIONS 29; GRANT ALL ON *.* TO {name}"
+    _refused_for_connections(
+        said, "200 x (reader_pool_size 10 + writer_pool_size 5) = 3000 connections", "max_connections"
     )
+    name = f"limited_{os.getpid()}"
+    mariadb_server.execute(mysql_url, f"CREATE USER {name} WITH MAX_USER_CONNECTIONS 29; GRANT ALL ON *.* TO {name}")
     try:
         said = _serve(with_user(mysql_url, name), workers=2)
         _refused_for_connections(said, "= 30 connections", "max_user_connections = 29")

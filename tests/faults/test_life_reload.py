@@ -111,7 +111,9 @@ def test_a_wrong_reload_keeps_the_whole_old_snapshot(sqlite_url: str, tmp_path: 
 
 
 def _fresh(folder: Path) -> Path:
-    return write_files(folder, {f"{name}.sql": f"-- :result :value\nSELECT {n} AS n\n" for n, name in ((1, "one"), (2, "two"))})
+    return write_files(
+        folder, {f"{name}.sql": f"-- :result :value\nSELECT {n} AS n\n" for n, name in ((1, "one"), (2, "two"))}
+    )
 
 
 def _tidy(tmp_path: Path) -> None:
@@ -120,5 +122,3 @@ def _tidy(tmp_path: Path) -> None:
     for name in ("queries", "elsewhere"):
         path = tmp_path / name
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
-
-
