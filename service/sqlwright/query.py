@@ -77,7 +77,8 @@ class SqlType:
     scale: int | None = None
     """Digits after the point of a NUMERIC(p, s)."""
     bounds: tuple[int, int] | None = None
-    """The least and the greatest integer, where they are not those of the kind (unsigned ones, a year)."""
+    """The least and the greatest integer, where they are not those of the kind (unsigned ones, a year); of a time that
+    is a span, its seconds."""
 
     def __str__(self) -> str:
         return self.name + "[]" if self.array else self.name

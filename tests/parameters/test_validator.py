@@ -296,7 +296,11 @@ def test_lists(parameter: Parameter) -> None:
     assert codes(lambda: check.from_query_string(b"x=1,2")) == [("x", "format")]
     assert codes(lambda: check.from_json({"x": 1})) == [("x", "type")]
     assert codes(lambda: check.from_json({"x": None})) == [("x", "null")]
-    assert codes(lambda: check.from_json({"x": [[1]]})) == [("x", "type")]
+    if parameter.is_list:
+        assert codes(lambda: check.from_json({"x": [[1]]})) == [("x", "type")]
+    else:  # an array of the database's own may hold arrays
+        assert check.from_json({"x": [[1], [None]]}).values == ([[1], [None]],)
+        assert codes(lambda: check.from_json({"x": [[1], ["b"]]})) == [("x", "type")]
     (fault,) = faults(lambda: check.from_json({"x": [1, "b"]}))
     assert fault.code == "type"
     assert "item 1" in fault.detail

@@ -48,7 +48,7 @@ def type_schema(type: SqlType | None, *, nullable: bool, big_as_text: bool) -> S
     if type is None:
         return {}
     schema = dict(_SCHEMAS[type.kind])
-    if type.bounds is not None:
+    if type.bounds is not None and type.kind is not Kind.TIME:
         schema = {"type": "integer", "minimum": type.bounds[0], "maximum": type.bounds[1]}
     if big_as_text and type.kind in _BIG:
         schema = {"type": "string", "description": "a number, digit for digit"}

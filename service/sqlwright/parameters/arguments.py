@@ -16,6 +16,8 @@ Bind = Callable[[Parameter, SqlType, Any], Any]
 """`Engine.bind`: a validated value as the driver takes it; ValueError with a message when the engine cannot hold it."""
 Read = Callable[[Any], Any]
 
+_FLAT = frozenset({Kind.JSON, Kind.BYTES})
+"""Arrays of these hold no arrays: a list is JSON itself, and base64 is made of one item after the other."""
 UNTYPED = SqlType("", Kind.ANY)
 
 
@@ -53,6 +55,7 @@ def compile_argument(query: Query, parameter: Parameter, bind: Bind, *, big_numb
             default = finish(lambda literal: [read(literal)] if is_list else read(literal))(parameter.default)
         except Refused as refused:
             raise _invalid(query, parameter, "the default", refused) from None
+    nests = type_.array and not parameter.is_list and type_.kind not in _FLAT
     from_text, from_json = _checked(reader.from_text, checks), _checked(reader.from_json, checks)
     expected = f"an array, each item {reader.expected}" if is_list else reader.expected
     return Argument(
@@ -60,7 +63,7 @@ def compile_argument(query: Query, parameter: Parameter, bind: Bind, *, big_numb
         expected=expected,
         required=parameter.required,
         default=default,
-        from_json=finish(_array_of(from_json, expected) if is_list else from_json),
+        from_json=finish(_array_of(from_json, expected, nests=nests) if is_list else from_json),
         from_texts=finish(_each_of(from_text) if is_list else only(from_text)),
     )
 
@@ -115,8 +118,9 @@ def only(from_text: Read) -> Read:
     return read
 
 
-def _array_of(read: Read, expected: str) -> Read:
-    each = _each_of(read)
+def _array_of(read: Read, expected: str, *, nests: bool) -> Read:
+    """`nests`: an array of the database's own, which may hold arrays, of one length as the database checks."""
+    each = _each_of(lambda item: read_array(item) if type(item) is list else read(item)) if nests else _each_of(read)
 
     def read_array(value: Any) -> list[Any]:
         if type(value) is not list:

@@ -10,18 +10,21 @@ import math
 import re
 from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 from sqlwright.parameters.refusal import Refused, quoted
 from sqlwright.query import Kind
 
-_DATE = r"([0-9]{4}|[1-9][0-9]{4,5})-([0-9]{2})-([0-9]{2})"
+_DATE = r"([0-9]{4}|[1-9][0-9]{4,6})-([0-9]{2})-([0-9]{2})"
 _TIME = r"([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 _FORM_DATE = re.compile(f"{_DATE}( BC)?")
 _FORM_TIME = re.compile(_TIME)
 _FORM_TIMESTAMP = re.compile(f"{_DATE}(?:[T ]{_TIME})?( BC)?")
+_FORM_SPAN = re.compile(r"(-)?([0-9]{2,3}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]+))?)?")
 _LOST_PLUS = re.compile(r".*[0-9] [0-9]{2}(?::?[0-9]{2})?(?: BC)?")
 
 YEAR_MAX = 294_276
+YEAR_MAX_OF_DATES = 5_874_897
 YEAR_MAX_BC = 4_714
 """Where PostgreSQL's calendar ends and begins."""
 _SECOND = 1_000_000
@@ -54,8 +57,7 @@ def _measure_date(text: str) -> float:
     match = _FORM_DATE.fullmatch(text)
     if match is None:
         raise _not_of(Kind.DATE, text)
-    year, month, day, bc = match.groups()
-    return _days(year, month, day, bc, text) * _DAY
+    return _days(match.groups(), text, YEAR_MAX_OF_DATES) * _DAY
 
 
 def _measure_time(kind: Kind) -> Measure:
@@ -68,6 +70,28 @@ def _measure_time(kind: Kind) -> Measure:
     return measure
 
 
+def span_measure(low: int, high: int) -> Measure:
+    """Of a time that is a span, as MariaDB's are: from so many seconds to so many, perhaps negative."""
+
+    def measure(text: str) -> float:
+        match = _FORM_SPAN.fullmatch(text)
+        if match is None:
+            raise Refused("format", f"a time like 23:59:59.999 or -100:30:00 is expected, not {quoted(text)}")
+        sign, hour, minute, second, fraction = match.groups()
+        if int(minute) > 59 or int(second or 0) > 59:
+            raise Refused("format", f"there is no such time: {quoted(text)}")
+        if len(fraction or "") > 6:
+            raise Refused("format", f"at most 6 digits after the point of the seconds are kept, not {quoted(text)}")
+        seconds = int(hour) * 3600 + int(minute) * 60 + int(second or 0)
+        size = seconds * _SECOND + int((fraction or "").ljust(6, "0"))
+        measured = -size if sign else size
+        if not (low - 1) * _SECOND < measured < (high + 1) * _SECOND:
+            raise Refused("range", f"a time of at most {high // 3600} hours is expected, not {quoted(text)}")
+        return measured
+
+    return measure
+
+
 def _measure_timestamp(kind: Kind) -> Measure:
     def measure(text: str) -> float:
         if text in _INFINITIES:
@@ -76,16 +100,18 @@ def _measure_timestamp(kind: Kind) -> Measure:
         if match is None:
             raise _not_of(kind, text)
         year, month, day, *time, bc = match.groups()
-        moment = _days(year, month, day, bc, text) * _DAY
+        moment = _days((year, month, day, bc), text) * _DAY
         return moment if time[0] is None else moment + _microseconds(kind, tuple(time), text)
 
     return measure
 
 
-def _days(year: str, month: str, day: str, bc: str | None, text: str) -> int:
+def _days(parts: tuple[Any, ...], text: str, year_max: int = YEAR_MAX) -> int:
+    """`parts`: year, month, day, and BC or None."""
+    year, month, day, bc = parts
     number = int(year)
-    if not 1 <= number <= (YEAR_MAX_BC if bc else YEAR_MAX):
-        raise Refused("range", f"a year from {YEAR_MAX_BC} BC to {YEAR_MAX} is expected, not {quoted(text)}")
+    if not 1 <= number <= (YEAR_MAX_BC if bc else year_max):
+        raise Refused("range", f"a year from {YEAR_MAX_BC} BC to {year_max} is expected, not {quoted(text)}")
     cycles, within = divmod((1 - number if bc else number) - 1, _CYCLE_YEARS)
     try:
         return cycles * _CYCLE_DAYS + date(within + 1, int(month), int(day)).toordinal()

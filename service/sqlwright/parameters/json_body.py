@@ -41,7 +41,7 @@ def parse_json_text(text: str, depth_max: int) -> object:
     if not text.strip():
         raise MalformedRequest("the body is empty", hint="send a JSON object, {} where there is nothing to say")
     try:
-        value = _DECODER.decode(text)
+        value = (_SIGNED_DECODER if "-0" in text else _DECODER).decode(text)
     except json.JSONDecodeError as error:
         message = error.msg[:1].lower() + error.msg[1:]
         raise MalformedRequest(f"the body is not JSON: {message}{_place(error.lineno, error.colno)}") from None
@@ -161,4 +161,12 @@ def _constant(text: str) -> object:
     raise MalformedRequest(f"{text} is not JSON", hint=f'where a parameter takes it, send it as the string "{text}"')
 
 
+def _signed(text: str) -> int | Decimal:
+    """Minus zero is a number of its own to a double, and to JSON that is stored as it was sent."""
+    return Decimal(text) if text == "-0" else int(text)
+
+
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse_constant=_constant)
+_SIGNED_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_float, parse_int=_signed, parse_constant=_constant
+)

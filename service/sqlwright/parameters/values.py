@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlwright.errors import MalformedRequest
-from sqlwright.parameters.dates import EXPECTED, measure_of
+from sqlwright.parameters.dates import EXPECTED, measure_of, span_measure
 from sqlwright.parameters.json_body import dump_json, exact_decimal, parse_json_text
 from sqlwright.parameters.refusal import Refused, quoted, shown
 from sqlwright.query import Kind, Literal
@@ -59,7 +59,7 @@ def reader_of(kind: Kind, *, bounds: tuple[int, int] | None = None, big_numbers_
         return _numeric(as_string=big_numbers_as_text)
     if kind in (Kind.FLOAT4, Kind.FLOAT8):
         return _float(single=kind is Kind.FLOAT4)
-    measure = measure_of(kind)
+    measure = span_measure(*bounds) if bounds and kind is Kind.TIME else measure_of(kind)
     if measure is not None:
         return _string(EXPECTED[kind], _checked_by(measure))
     return _READERS[kind]
@@ -126,6 +126,8 @@ def _integer(low: int, high: int, *, as_string: bool) -> Reader:
             raise Refused("range", f"{expected} is expected, not {shown(value)}")
         if as_string and type(value) is str:
             return from_text(value)
+        if type(value) is Decimal and str(value) == "-0":  # see `parse_json`
+            return 0
         raise type_fault(expected, value)
 
     return Reader(expected, from_text, from_json)

@@ -29,6 +29,8 @@ _DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|NaN|-?Infinity
 _INTEGER = re.compile(r"-?[0-9]+").fullmatch
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}.*)?").fullmatch
+_MINUS_ZERO = re.compile(rb"(?<![0-9a-zA-Z.+\-])-0(?![0-9.eE])").search
+_FLOATING = frozenset({Kind.FLOAT4, Kind.FLOAT8})
 _MIDNIGHT = "24:"
 """The end of a day, which newer versions of Python read as its beginning."""
 _TIME_PLACE = len("2026-01-31T")
@@ -47,6 +49,8 @@ class RowReader:
             self._parse = _parse_exactly
         elif Kind.JSON in kinds:
             self._parse = _parse_integers
+        elif _FLOATING & kinds:
+            self._parse = _parse_floats
         converts = [(c.name, _convert(c.type, big_numbers_as_text, Kind.NUMERIC in kinds)) for c in columns]
         self._by_column = [(name, convert) for name, convert in converts if convert is not None]
         self._first = converts[0][1] if converts else None
@@ -71,15 +75,26 @@ def _parse_exactly(content: bytes) -> Any:
     return _parse(content, Decimal)
 
 
+def _parse_floats(content: bytes) -> Any:
+    """orjson takes a minus zero for the integer 0."""
+    return _parse(content, float) if _MINUS_ZERO(content) else orjson.loads(content)
+
+
 def _parse_integers(content: bytes) -> Any:
     return _parse(content, float)
 
 
 def _parse(content: bytes, fraction: Callable[[str], Any]) -> Any:
     try:
+        if _MINUS_ZERO(content):
+            return json.loads(content, parse_float=fraction, parse_int=_signed_integer)
         return json.loads(content, parse_float=fraction)
     except ValueError:  # an integer of more digits than int() takes
         return json.loads(content, parse_float=fraction, parse_int=_long_integer)
+
+
+def _signed_integer(text: str) -> int | float:
+    return -0.0 if text == "-0" else int(text)
 
 
 def _long_integer(text: str) -> int | Decimal:

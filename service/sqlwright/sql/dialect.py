@@ -58,7 +58,7 @@ class Dialect:
     affinity: bool = False
     """Unknown type names follow SQLite's affinity rules (datatype3.html §3.1)."""
     bounds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """Names of integer types whose range is not that of their kind."""
+    """Names of integer types whose range is not that of their kind, and of a time that is a span, in seconds."""
 
     def kind(self, type_name: str) -> Kind:
         """Kind of a type name as people write it: `NUMERIC(10, 2)`, `timestamp  with time zone`, `int`."""
@@ -143,6 +143,7 @@ SQLITE = Dialect(
 
 _MYSQL_BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "integer": 32, "bigint": 64}
 
+_MYSQL_TIME_SECONDS = 838 * 3600 + 59 * 60 + 59
 MYSQL = Dialect(
     name="mysql",
     hash_comments=True,
@@ -181,6 +182,7 @@ MYSQL = Dialect(
     },
     bounds={
         "tinyint": (-(2**7), 2**7 - 1), "mediumint": (-(2**23), 2**23 - 1), "year": (0, 2155), "bit": (0, 2**64 - 1),
+        "time": (-_MYSQL_TIME_SECONDS, _MYSQL_TIME_SECONDS),
         **{f"{name} unsigned": (0, 2**bits - 1) for name, bits in _MYSQL_BITS.items()},
         "unsigned": (0, 2**64 - 1), "unsigned integer": (0, 2**64 - 1), "serial": (0, 2**64 - 1),
     },

@@ -32,6 +32,8 @@ def bind(type: SqlType, value: Any) -> Any:
         if math.isnan(value):
             raise ValueError("SQLite cannot store NaN")
         return value
+    if type.kind is Kind.JSON and value[:1] in "-0123456789" and value:
+        _decimal(Decimal(value))  # a column declared as JSON keeps a number alone as a number
     if type.kind is Kind.TIMESTAMP or type.kind is Kind.TIMESTAMPTZ:
         # What is no such moment goes as the text it is.
         return stored_moment(value, in_utc=type.kind is Kind.TIMESTAMPTZ, database="SQLite") or value
