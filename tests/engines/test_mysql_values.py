@@ -18,6 +18,8 @@ from sqlwright.engines.encode import float_text
 from sqlwright.errors import InvalidParameters, InvalidValue
 from sqlwright.query import Access
 
+pytestmark = pytest.mark.reliability(44, 45, 46, 47, engine="mysql")
+
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TYPES = {
     "flag": "BOOLEAN", "tiny": "TINYINT", "utiny": "TINYINT UNSIGNED", "small": "SMALLINT", "medium": "MEDIUMINT",

@@ -19,6 +19,8 @@ from postgres_client import VALUE, WRITE, Client, make_query
 from sqlwright.engines.postgres.types import array_literal
 from sqlwright.query import Kind, Parameter, SqlType
 
+pytestmark = pytest.mark.reliability(44, 45, 46, 47, engine="postgresql")
+
 EchoOf = Callable[[str, Any], Any]
 
 

@@ -25,6 +25,8 @@ from sqlwright.engines.sqlite.engine import SQLiteEngine
 from sqlwright.errors import StatementFailed
 from sqlwright.query import Column, Kind, SqlType
 
+pytestmark = pytest.mark.reliability(44, 45, 46, 47, engine="sqlite")
+
 MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 INT64 = st.integers(-(2**63), 2**63 - 1)
 DECLARED = {

@@ -17,6 +17,7 @@ def idle_limit(transaction: OpenTransaction, limit: Deadline, seconds: float) ->
     One timer a transaction, which looks when the last statement ended, and none a statement.
     """
     loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle | None = None
 
     def look() -> None:
         nonlocal timer
