@@ -1,8 +1,8 @@
 """Requests that two servers on the way may read differently: never does a second request hide in one of them.
 
-Each case is followed by a second request on the same connection. `refused` (what is not named in the file): one answer of 4xx or
-501, the connection closed. `one`: the request is answered, the connection closed. `two`: the bytes have one meaning, the same
-for the server and the proxy, so that both requests are answered.
+Each case is followed by a second request on the same connection. `refused` (what is not named in the file): one answer
+of 4xx or 501, the connection closed. `one`: the request is answered, the connection closed. `two`: the bytes have one
+meaning, the same for the server and the proxy, so that both requests are answered.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from reliability import Tally
 
+from reliability import Tally
 from server_process import Server
 
 CASES = json.loads((Path(__file__).parent.parent / "cases" / "ambiguous_requests.json").read_text(encoding="utf-8"))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from asking import LIMITS
-from reliability import Tally
 
 from record_shop import write_files
+from reliability import Tally
 from server_process import Server, start
 
 HEAD = b"POST /queries/artists/how_many HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
