@@ -1,8 +1,8 @@
 """Requests that two servers on the way may read differently: never does a second request hide in one of them.
 
-Each case is followed by a second request on the same connection. `refused` (what is not named in the file): at most
-one answer, of `REFUSALS`, and the connection closed. `one`: the request is answered, the connection closed. `two`: the bytes have one
-meaning, the same for the server and the proxy, so that both requests are answered.
+Each case is followed by a second request on the same connection. `refused` (what is not named in the file): at most one
+answer, of `REFUSALS`, and the connection closed. `one`: the request is answered, the connection closed. `two`: the
+bytes have one meaning, the same for the server and the proxy, so that both requests are answered.
 """
 
 from __future__ import annotations
