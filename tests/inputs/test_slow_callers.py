@@ -101,6 +101,15 @@ def test_slow_bodies(server: Server, tally: Tally) -> None:
     tally.inputs(35, len(SLOW_BODIES))
 
 
+@pytest.mark.reliability(35)
+def test_many_slow_bodies(server: Server, tally: Tally) -> None:
+    """Nothing of a refused call holds its connection open, as a cycle of references would until it is collected."""
+    for _ in range(2):
+        cases = {str(number): SLOW_BODIES["no body"] for number in range(40)}
+        assert max(seconds for seconds, _ in each(server.port, cases).values()) < GIVE_UP_SECONDS
+    tally.inputs(35, 80)
+
+
 # --- readers ----------------------------------------------------------------------------------------------------
 
 READERS = 100
