@@ -94,6 +94,9 @@ class Settings(BaseModel):
     header_timeout_seconds: Seconds = Field(
         default=10.0, description="receiving the headers of a request, and waiting for the next on a connection"
     )
+    send_timeout_seconds: Seconds = Field(
+        default=30.0, description="a caller that takes nothing more of its answer (Linux)"
+    )
     transaction_timeout_seconds: Seconds = Field(
         default=10.0, description="a whole transaction, where it names no timeout"
     )

@@ -5,7 +5,8 @@
     ├── LoadError                  query files are wrong: carries every diagnostic
     ├── CallError                  the call is refused before a connection is taken
     │   ├── UnknownQuery  MethodNotAllowed  NotAcceptable  UnsupportedMediaType  UnsupportedContentCoding
-    │   ├── MalformedRequest  AmbiguousRequest  UriTooLong  BodyTooLarge  BodyTooSlow  InvalidPageToken  InvalidParameters
+    │   ├── MalformedRequest  AmbiguousRequest  UriTooLong  BodyTooLarge  BodyTooSlow
+    │   ├── InvalidPageToken  InvalidParameters
     │   └── HostNotAllowed  OriginNotAllowed  NotFound  UnknownTable
     ├── TransactionError           a transaction is used in a way that it cannot be
     │   └── TransactionFailed  TransactionClosed  ReadOnlyTransaction

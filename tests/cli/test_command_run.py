@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from item_shop import Cli
 
+from reliability import Tally
+
 CASES = Path(__file__).parent.parent / "cases" / "cli"
+README = Path(__file__).parent.parent.parent / "README.md"
 
 SLOW = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT max(n) AS n FROM c"
 
@@ -29,6 +32,20 @@ def test_csv_is_read_back_by_a_csv_reader(cli: Cli, shop: str) -> None:
     rows = list(csv.DictReader(io.StringIO(cli("run", "items.all", "--format", "csv").out, newline="")))
     assert rows[0] == {"item_id": "1", "name": "nail", "price": "0.05", "note": 'a "small" one,\nreally'}
     assert len(rows) == 3
+
+
+@pytest.mark.reliability(11)
+def test_csv_cells_are_what_is_stored(cli: Cli, shop: str, tally: Tally) -> None:
+    """A program reads back what is there; that a spreadsheet may take it for a formula is documented."""
+    names = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0", "a,b", 'a"b', "a\nb", " a", ""]
+    for number, name in enumerate(names):
+        assert cli("run", "items.add", f"item_id={100 + number}", f"name={name}").code == 0
+    out = cli("run", "items.all", "--format", "csv").out
+    rows = {row["item_id"]: row["name"] for row in csv.DictReader(io.StringIO(out, newline=""))}
+    assert [rows[str(100 + number)] for number in range(len(names))] == names
+    assert "formula" in cli("run", "--help").out
+    assert "formula" in README.read_text(encoding="utf-8")
+    tally.inputs(11, len(names))
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,7 @@ async def test_pages_have_every_row_once(facade: Facade, table: str, query: str)
     assert found == json.loads(json.dumps(whole, default=float))
 
 
+@pytest.mark.reliability(10)
 async def test_a_page_token_belongs_to_its_list(artists: Facade) -> None:
     operation = await artists.tables.list_from_query_string("artist", b"limit=2&sort=rating")
     token = render_body(*await perform(artists.bench.database, operation))[1]

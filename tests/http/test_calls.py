@@ -99,12 +99,14 @@ async def test_limits_of_pages(client: httpx.AsyncClient) -> None:
     assert (len(own.json()["data"]), own.json()["next"]) == (2, None)
 
 
+@pytest.mark.reliability(10)
 async def test_foreign_and_edited_page_tokens(client: httpx.AsyncClient) -> None:
     token = (await client.get("/queries/artists/all?limit=2")).json()["next"]
     assert_problem(await client.get(f"/queries/artists/top?next={token}"), 400, "invalid_page_token")
     assert_problem(await client.get(f"/queries/artists/all?limit=2&next=x{token[1:]}"), 400, "invalid_page_token")
 
 
+@pytest.mark.reliability(4)
 async def test_all_faults_of_a_call_in_one_answer(client: httpx.AsyncClient) -> None:
     response = await client.post("/queries/artists/add", json={"artist_id": "1", "nmae": "x"})
     errors = assert_problem(response, 422, "invalid_parameters")["errors"]
@@ -146,6 +148,7 @@ async def test_gets_that_fail(client: httpx.AsyncClient, path: str, status: int,
     assert_problem(await client.get(path), status, code)
 
 
+@pytest.mark.reliability(2)
 async def test_names_with_half_a_character(client: httpx.AsyncClient) -> None:
     response = await client.post("/queries/artists/get", content=rb'{"artist_id": 1, "\ud800": 1}', headers=JSON)
     assert response.status_code in (400, 422)
@@ -175,6 +178,7 @@ async def test_scripts_are_not_callable(client: httpx.AsyncClient) -> None:
         ("POST", "/livez", "GET, HEAD"),
     ],
 )
+@pytest.mark.reliability(6)
 async def test_wrong_methods(client: httpx.AsyncClient, method: str, path: str, allow: str) -> None:
     response = await client.request(method, path)
     assert response.status_code == 405
@@ -220,6 +224,7 @@ async def test_bodies_that_are_taken(client: httpx.AsyncClient) -> None:
     assert (await client.post("/queries/artists/all", content=b"", headers=form)).status_code == 200
 
 
+@pytest.mark.reliability(5)
 async def test_body_limit_also_counts_chunks(client: httpx.AsyncClient) -> None:
     async def chunks() -> object:
         yield b'{"artist_id": 1'
@@ -231,6 +236,7 @@ async def test_body_limit_also_counts_chunks(client: httpx.AsyncClient) -> None:
     assert_problem(response, 413, "body_too_large")
 
 
+@pytest.mark.reliability(5)
 async def test_bulk_bodies_have_a_limit_of_their_own(settings: Settings) -> None:
     limits = {"body_bytes_max": 50, "bulk_body_bytes_max": 500, "bulk_items_max": 3}
     async with running(settings.model_copy(update=limits)) as client:
@@ -326,6 +332,7 @@ async def test_request_deadline(shop_url: str, tmp_path: Path) -> None:
         await until(client, "/readyz", 200, pools_are_whole)
 
 
+@pytest.mark.reliability(35)
 async def test_slow_bodies(settings: Settings) -> None:
     async def trickle() -> object:
         yield b"{"

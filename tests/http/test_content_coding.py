@@ -12,9 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from reliability import Tally
 
 from record_shop import assert_problem, running
+from reliability import Tally
 from sqlwright.config import Settings
 from sqlwright.http.calls import BODY_BYTES_ON_LOOP_MAX
 
@@ -88,7 +88,8 @@ async def test_broken(client: httpx.AsyncClient, tally: Tally) -> None:
     large = gzip.compress(filled(LIMIT))
     bodies = [
         *(whole[:length] for length in range(1, len(whole))), whole + b"x", whole + whole, GOOD, zlib.compress(GOOD),
-        large[:-1], large + b"x", *(whole[:place] + b"\xff\xff" + whole[place + 2 :] for place in (0, 2, 12, len(whole) - 9)),
+        large[:-1], large + b"x",
+        *(whole[:place] + b"\xff\xff" + whole[place + 2 :] for place in (0, 2, 12, len(whole) - 9)),
         whole[:-8] + b"\0" * 8,
     ]  # fmt: skip
     for body in bodies:

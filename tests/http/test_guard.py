@@ -39,12 +39,14 @@ async def test_loopback_hosts(client: httpx.AsyncClient, host: str) -> None:
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000", "10.0.0.1", "[::2]"]
 )
+@pytest.mark.reliability("17a")
 async def test_other_hosts(client: httpx.AsyncClient, host: str) -> None:
     for path in PATHS:
         body = assert_problem(await client.get(path, headers={"host": host}), 403, "host_not_allowed")
         assert "SQLWRIGHT_ALLOWED_HOSTS" in body["hint"]
 
 
+@pytest.mark.reliability(8)
 async def test_missing_and_double_hosts(client: httpx.AsyncClient) -> None:
     assert_problem(await client.get("/livez", headers={"host": ""}), 400, "ambiguous_request")
     doubled = httpx.Headers([("host", "localhost"), ("host", "localhost")])
@@ -69,6 +71,7 @@ async def test_allowed_hosts(settings: Settings) -> None:
     "origin",
     ["https://evil.example", "null", "http://127.0.0.1:9999", "http://127.0.0.1", "file://127.0.0.1:8000", "http://["],
 )
+@pytest.mark.reliability("17a")
 async def test_other_origins(client: httpx.AsyncClient, origin: str) -> None:
     for path in PATHS:
         for method in ("GET", "POST", "OPTIONS"):
@@ -97,6 +100,7 @@ async def test_pages_of_allowed_origins(settings: Settings) -> None:
         assert_problem(await client.get("/livez", headers={"origin": origin + ".evil"}), 403, "origin_not_allowed")
 
 
+@pytest.mark.reliability(8)
 async def test_lengths_that_disagree(client: httpx.AsyncClient) -> None:
     for headers in (
         [("content-length", "2"), ("transfer-encoding", "chunked")],
@@ -113,6 +117,7 @@ async def test_lengths_that_disagree(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     "host", ["[::1", "[::1]evil", "[::1].evil.example", "localhost:evil", "localhost:80@evil", "::1]"]
 )
+@pytest.mark.reliability("17a")
 async def test_hosts_that_are_none(client: httpx.AsyncClient, host: str) -> None:
     assert_problem(await client.get("/livez", headers={"host": host}), 403, "host_not_allowed")
 

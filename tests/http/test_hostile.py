@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from json_schema import conforms
 
+from json_schema import conforms
 from record_shop import assert_problem, until
 from server_process import Server, start
 from sqlwright.config import Settings
@@ -134,6 +134,7 @@ ON_THE_WIRE: list[tuple[bytes, set[int]]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.reliability(1, 4, 5, 6, 7)
 def test_on_the_wire(server: Server) -> None:
     for request, expected in ON_THE_WIRE:
         answer = server.raw(request)

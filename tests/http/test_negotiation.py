@@ -26,6 +26,7 @@ from sqlwright.http.negotiation import accepts_json, is_json
         ("nonsense", False),
     ],
 )
+@pytest.mark.reliability(6)
 def test_accept(accept: str, expected: bool) -> None:
     assert accepts_json(accept.encode()) is expected
 
@@ -45,5 +46,6 @@ def test_accept(accept: str, expected: bool) -> None:
         ("multipart/form-data; boundary=x", False),
     ],
 )
+@pytest.mark.reliability(6)
 def test_content_type(content_type: str, expected: bool) -> None:
     assert is_json(content_type.encode()) is expected

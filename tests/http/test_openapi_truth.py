@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from json_schema import answer_schema, conforms
 
+from json_schema import answer_schema, conforms
 from record_shop import SCHEMA, assert_problem, run_script, running, until, write_files
 from sqlwright.config import Settings
 from sqlwright.http.schemas import parameter_schema

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from record_shop import assert_problem
+from reliability import Tally
 from server_process import Server, start
 
 
@@ -49,6 +50,7 @@ def test_calls(server: Server) -> None:
         assert client.get("/queries/artists/how_many").json() == {"value": 7}
 
 
+@pytest.mark.reliability(7)
 def test_strange_paths(server: Server) -> None:
     for path in ("..%2f..%2fetc", "artists/get%00", "%ff", "artists%2f%ff%fe", "a" * 5000):
         answer = server.raw(request_line("GET", f"/queries/{path}", "Host: localhost"))
@@ -66,6 +68,39 @@ def test_hosts_and_origins_on_the_wire(server: Server) -> None:
     assert status(server.raw(request_line("GET", "http://evil.example/livez", "Host: evil.example"))) in (400, 403)
 
 
+@pytest.mark.reliability("17a")
+def test_pages_elsewhere(server: Server, tally: Tally) -> None:
+    """A browser that shows a page from elsewhere: what the page can make it send without asking first (texts, forms),
+    what a sandboxed page sends (`null`), and a name that has come to mean 127.0.0.1 (DNS rebinding)."""
+    path, body = "/queries/artists/add_many", b'[{"artist_id":77,"name":"x"}]'
+    port = server.port
+    tried = 0
+    for host, origin in (
+        (f"127.0.0.1:{port}", "https://evil.example"), (f"localhost:{port}", "null"), (f"localhost:{port}", "file://"),
+        (f"localhost:{port}", f"http://localhost:{port}.evil.example"), (f"localhost:{port}", "http://localhost:1"),
+        (f"localhost:{port}", ""), (f"localhost:{port}", f"http://localhost:{port}, null"),
+        (f"evil.example:{port}", f"http://evil.example:{port}"), (f"127.0.0.1.evil.example:{port}", None),
+        (f"evil.example:{port}", None), (f"[::1].evil.example:{port}", None), (f"localhost@evil.example:{port}", None),
+    ):  # fmt: skip
+        sent = [f"Host: {host}", *([] if origin is None else [f"Origin: {origin}"])]
+        for kind in ("text/plain", "application/json", "application/x-www-form-urlencoded", "multipart/form-data"):
+            headers = (*sent, f"Content-Type: {kind}", f"Content-Length: {len(body)}")
+            for target in (path, "/tables/artist", "/transaction"):
+                answer = server.raw(request_line("POST", target, *headers, body=body))
+                assert status(answer) == 403, (host, origin, target, answer)
+                assert b"access-control" not in answer.lower()
+                tried += 1
+        for method in ("GET", "OPTIONS"):
+            assert status(server.raw(request_line(method, "/queries/artists/all", *sent))) == 403, (host, origin)
+            tried += 1
+    # A page that is not from elsewhere is served, and nothing of the others was written.
+    own = (f"Host: 127.0.0.1:{port}", f"Origin: http://127.0.0.1:{port}")
+    answer = server.raw(request_line("GET", "/queries/artists/how_many", *own))
+    assert (status(answer), b'{"value":5}' in answer) == (200, True)
+    tally.inputs("17a", tried)
+
+
+@pytest.mark.reliability(8)
 def test_lengths_that_disagree(server: Server) -> None:
     """Refused, or read by Transfer-Encoding alone as RFC 9112 §6.3 has it (granian); never by both.
 
@@ -82,6 +117,7 @@ def test_lengths_that_disagree(server: Server) -> None:
     assert status(server.raw(two)) in (0, 400)
 
 
+@pytest.mark.reliability(5)
 def test_large_bodies(server: Server) -> None:
     with httpx.Client(base_url=server.url, timeout=30) as client:
         for _ in range(3):

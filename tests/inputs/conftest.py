@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
-import nginx_server
 import pytest
 from asking import LIMITS
 
 import mariadb_server
+import nginx_server
 from record_shop import FILES, SCHEMA, run_script, write_files
 from server_process import Server, start
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from asking import BODY_BYTES_MAX, Asker, asking, drawn
 from hypothesis import strategies as st
+
 from reliability import Tally
 
 TEXTS = json.loads((Path(__file__).parent.parent / "cases" / "hostile_texts.json").read_text(encoding="utf-8"))
@@ -98,8 +99,8 @@ async def test_sizes(asker: Asker) -> None:
         assert (answer.status, answer.code) == (413, "body_too_large"), (path, over, way)
 
 
-WORDS = ["application", "json", "text", "plain", "*", "/", ";", ",", "q=0", "q=0.5", "q=nan", "charset=utf-8", "charset=x", " ", "=",
-         '"', "\t", "+json", "xml", "\xe9", "a" * 300]  # fmt: skip
+WORDS = ["application", "json", "text", "plain", "*", "/", ";", ",", "q=0", "q=0.5", "q=nan", "charset=utf-8",
+         "charset=x", " ", "=", '"', "\t", "+json", "xml", "\xe9", "a" * 300]  # fmt: skip
 
 
 @pytest.mark.reliability(6)
@@ -128,8 +129,8 @@ async def test_media_types_and_methods(asker: Asker) -> None:
 
 @pytest.mark.reliability(7)
 async def test_paths(asker: Asker) -> None:
-    pieces = ["/", "..", "%2f", "%2e%2e", "%00", "%ff", "artists", "get", "%c3%a4", ".", "%5c", "note", "1", "%25", "a" * 500,
-              "%0d%0a", "%", "%zz", ";", "_", "~", "'", "%27", "\xe4"]  # fmt: skip
+    pieces = ["/", "..", "%2f", "%2e%2e", "%00", "%ff", "artists", "get", "%c3%a4", ".", "%5c", "note", "1", "%25",
+              "a" * 500, "%0d%0a", "%", "%zz", ";", "_", "~", "'", "%27", "\xe4"]  # fmt: skip
     made = drawn(st.lists(st.sampled_from(pieces), max_size=12).map("".join), 1200)
     for path in [*TEXTS["paths"], *(f"/queries/{path}" for path in made), *(f"/tables/{path}" for path in made[::3])]:
         answer = await asker.ask(7, "GET", path)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from asking import LIMITS
-from reliability import Tally
 
 from record_shop import write_files
+from reliability import Tally
 from server_process import Server, start
 
 HEAD = b"POST /queries/artists/how_many HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -101,6 +101,15 @@ def test_slow_bodies(server: Server, tally: Tally) -> None:
     tally.inputs(35, len(SLOW_BODIES))
 
 
+@pytest.mark.reliability(35)
+def test_many_slow_bodies(server: Server, tally: Tally) -> None:
+    """Nothing of a refused call holds its connection open, as a cycle of references would until it is collected."""
+    for _ in range(2):
+        cases = {str(number): SLOW_BODIES["no body"] for number in range(40)}
+        assert max(seconds for seconds, _ in each(server.port, cases).values()) < GIVE_UP_SECONDS
+    tally.inputs(35, 80)
+
+
 # --- readers ----------------------------------------------------------------------------------------------------
 
 READERS = 100
@@ -127,11 +136,11 @@ def resident_bytes(process: int) -> int:
     return pages * 4096 + sum(resident_bytes(int(child)) for child in children)
 
 
-def ask_and_do_not_read(port: int, readers: ExitStack) -> None:
+def ask_and_do_not_read(port: int, readers: ExitStack, times: int = 1) -> None:
     connection = readers.enter_context(socket.socket())
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # before it connects: the window is small
     connection.connect(("127.0.0.1", port))
-    connection.sendall(b"GET /queries/page?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    connection.sendall(b"GET /queries/page?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n" * times)
 
 
 def until(holds: Callable[[], bool], seconds: float = 10) -> None:
@@ -160,6 +169,26 @@ def test_readers_that_do_not_read(with_pages: Server, tally: Tally) -> None:
         assert held < after[0] + READERS * PAGE_BYTES * 1.5
     assert max(after[1:]) < after[0] + SLACK_BYTES, after
     tally.inputs(35, 3 * READERS)
+
+
+@pytest.mark.reliability(35)
+def test_readers_that_never_read(shop: tuple[str, Path], tmp_path: Path, tally: Tally) -> None:
+    """More than the kernel's buffers take: the kernel ends the connections (uvicorn keeps them: the proxy's part)."""
+    queries = write_files(tmp_path / "queries", {"page.sql": PAGE, "one.sql": "-- :result :value\nSELECT 1\n"})
+    with start("granian", shop[0], queries, **LIMITS, send_timeout_seconds=1) as server, ExitStack() as readers:
+        server.until("/readyz", 200)
+        for _ in range(5):
+            ask_and_do_not_read(server.port, readers, times=8)
+        until(lambda: established(server.port) >= 5)
+        until(lambda: established(server.port) == 0)
+        assert server.get("/queries/one").json() == {"value": 1}
+    tally.inputs(35, 5)
+
+
+def established(port: int) -> int:
+    """Connections that a server at a port holds, its own ends."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return sum(local.endswith(f":{port:04X}") and state == "01" for _, local, _, state, *_ in lines)
 
 
 def served(server: Server) -> int:

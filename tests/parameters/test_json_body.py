@@ -83,11 +83,13 @@ def test_numbers_keep_their_digits() -> None:
         (b"// no\n1", "line 1, column 1"),
     ],
 )
+@pytest.mark.reliability(1)
 def test_what_is_no_json_is_refused(body: bytes, says: str) -> None:
     assert says in refused(body)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+@pytest.mark.reliability(1)
 def test_depth(opening: bytes, closing: bytes) -> None:
     def nested(depth: int) -> bytes:
         return opening * depth + b"1" + closing * depth

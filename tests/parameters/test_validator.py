@@ -88,6 +88,7 @@ def test_json_accepted(kind: str, raw: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "raw", "code"), cases("json", "refused"))
+@pytest.mark.reliability(3)
 def test_json_refused(kind: str, raw: str, code: str) -> None:
     body = {"x": parse_json(raw.encode(), 64)}
     (fault,) = faults(lambda: validator(typed(kind)).from_json(body))
@@ -102,6 +103,7 @@ def test_text_accepted(kind: str, raw: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "raw", "code"), cases("text", "refused"))
+@pytest.mark.reliability(3)
 def test_text_refused(kind: str, raw: str, code: str) -> None:
     (fault,) = faults(lambda: validator(typed(kind)).from_strings([("x", raw)]))
     assert (fault.place, fault.parameter, fault.code) == ("query", "x", code)
@@ -354,6 +356,7 @@ def test_a_name_that_is_no_text() -> None:
 # --- all faults at once -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.reliability(4)
 def test_all_faults_at_once() -> None:
     check = validator(typed("int4", "first"), typed("text", "country"), typed("date", "since"))
     assert codes(lambda: check.from_query_string(b"first=x&contry=USA&since=2024-01-01&since=2024-01-02&%01=1")) == [

@@ -52,6 +52,8 @@ class Frame:
             seconds = time.perf_counter() - exchange.started
             self._service.metrics.end(exchange, seconds)
             self._service.log.call(exchange, seconds)
+            # A traceback leads back here: such a cycle would keep the connection open until garbage is collected.
+            exchange.error = exchange.receive = None
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> Answer | None:
         """The answer to send, or None when FastAPI has sent it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import ipaddress
+import math
 import os
 import select
 import socket
@@ -37,7 +38,11 @@ def open_listener(settings: Settings) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by every connection
+        # Every connection inherits these.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: the kernel ends a connection whose reader takes nothing
+            timeout = math.ceil(settings.send_timeout_seconds * 1000)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout)
         listener.bind((address, settings.port))
         listener.listen(BACKLOG)
         listener.setblocking(False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlwright.errors import BodyTooLarge, ClientLeft
+from sqlwright.errors import AmbiguousRequest, BodyTooLarge, ClientLeft
 from sqlwright.http.content_coding import coding_of, inflate
 from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import check_media_type
@@ -25,6 +25,8 @@ async def read_body(exchange: Exchange, receive: Receive, bytes_max: int) -> byt
     while more:
         message = await receive()
         if message["type"] != "http.request":
+            if b"transfer-encoding" in headers:  # granian says the same of broken chunks, whose sender is still there
+                raise AmbiguousRequest("the chunks of the body are broken, or the caller left before the last")
             raise ClientLeft("the caller left before the body was complete")
         chunk = message.get("body", b"")
         if chunk:
