@@ -121,6 +121,9 @@ class Settings(BaseModel):
         default_factory=lambda values: min(100, values["page_rows_max"]),
         description="rows of a page, where the query has no @limit (100, never more than page_rows_max)",
     )
+    page_bytes_max: Count = Field(
+        default=16 * 1024 * 1024, description="size of a page: fewer rows where they are large; also of a single row"
+    )
     big_numbers: Literal["number", "string"] = Field(
         default="number", description="how bigint and numeric travel in JSON"
     )

@@ -37,6 +37,7 @@ class Contract:
     timeout_seconds: float
     page_rows: int
     page_rows_max: int
+    page_bytes_max: int
 
 
 class Contracts:
@@ -152,4 +153,5 @@ def make_contract(query: Query, description: Description, engine: Engine, settin
         timeout_seconds=query.timeout_seconds or settings.statement_timeout_seconds,
         page_rows=min(page_rows, page_rows_max),
         page_rows_max=page_rows_max,
+        page_bytes_max=settings.page_bytes_max,
     )

@@ -11,18 +11,16 @@
     ├── TransactionError           a transaction is used in a way that it cannot be
     │   └── TransactionFailed  TransactionClosed  ReadOnlyTransaction
     ├── ResultError                the statement ran, its result is not what the query says
-    │   └── NoRow  MoreThanOneRow  RowMismatch
+    │   └── NoRow  MoreThanOneRow  RowMismatch  ResultTooLarge
     ├── DeadlineExceeded           the whole request took longer than allowed
     ├── ClientLeft                 the caller closed the connection before there was an answer
     ├── QueryInvalid               the database refuses the statement itself
     ├── ReadQueryWrote             a query taken for a read tried to write
     └── DatabaseError              the database refused or failed while running a statement
-        ├── UniqueViolation  ForeignKeyViolation  ExclusionViolation
-        ├── InvalidValue  NotNullViolation  CheckViolation  RaisedByStatement
-        ├── PermissionDenied  ProgramLimitExceeded  StatementFailed  DatabaseCorrupt
-        ├── DatabaseUnavailable  AcquireTimeout  TooManyWaiting
-        ├── SerializationFailure  LockTimeout
-        └── StatementTimeout  OutcomeUnknown
+        ├── UniqueViolation  ForeignKeyViolation  ExclusionViolation  InvalidValue  NotNullViolation  CheckViolation
+        ├── RaisedByStatement  PermissionDenied  ProgramLimitExceeded  StatementFailed  DatabaseCorrupt
+        ├── DatabaseUnavailable  AcquireTimeout  TooManyWaiting  SerializationFailure
+        └── LockTimeout  StatementTimeout  OutcomeUnknown
 
 Drivers' exceptions become these at one boundary per engine; these become statuses in one table (`http/problems.py`).
 """
@@ -260,6 +258,10 @@ class RowMismatch(ResultError):
     """A row does not fit the class that Python asked it to become. `outcome` is applied where a write stands."""
 
     code = "row_mismatch"
+
+
+class ResultTooLarge(ResultError):
+    code = "result_too_large"
 
 
 class DeadlineExceeded(SqlwrightError):

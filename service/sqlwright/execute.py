@@ -7,6 +7,7 @@ import time
 from typing import Any, Protocol
 
 from sqlwright.database import Database
+from sqlwright.engines.encode import row_too_large
 from sqlwright.errors import DatabaseUnavailable, NoRow, SerializationFailure
 from sqlwright.plan import Plan
 from sqlwright.query import Access, Cardinality, Result
@@ -49,6 +50,8 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
         result = await _again(where, plan, spent)
     if result.count == 0 and query.cardinality in _ROW_NEEDED:
         raise NoRow("no row matches")
+    if len(result.json) > plan.bytes_max:
+        raise row_too_large(plan.bytes_max)
     return result
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlwright.contract import Contract
 from sqlwright.errors import InvalidPageToken
 from sqlwright.parameters import Call
-from sqlwright.query import Access, Result, Values, Window
+from sqlwright.query import UNBOUNDED, Access, Result, Values, Window
 
 _OFFSET_BYTES = 8
 _DIGEST_BYTES = 16
@@ -35,6 +35,8 @@ class Plan:
     """The values of every item of a bulk call."""
     window: Window | None = None
     """None gives every row."""
+    bytes_max: int = UNBOUNDED
+    """Of a single row."""
 
 
 def make_plan(contract: Contract, call: Call, *, paged: bool = True) -> Plan:
@@ -48,10 +50,14 @@ def make_plan(contract: Contract, call: Call, *, paged: bool = True) -> Plan:
         offset = 0 if call.next is None else _offset(contract, call)
         if query.statement.has_limit:
             # The statement pages itself: its rows are only capped, and no page follows.
-            window = Window(call.limit or contract.page_rows_max)
+            window = Window(call.limit or contract.page_rows_max, bytes_max=contract.page_bytes_max)
         else:
-            window = Window(call.limit or contract.page_rows, offset)
-    return Plan(contract, query.access, contract.timeout_seconds, values=call.values, window=window)
+            window = Window(call.limit or contract.page_rows, offset, contract.page_bytes_max)
+    # What a write gives back is told whatever its size: it is done.
+    bytes_max = contract.page_bytes_max if paged and query.access is Access.READ else UNBOUNDED
+    return Plan(
+        contract, query.access, contract.timeout_seconds, values=call.values, window=window, bytes_max=bytes_max
+    )
 
 
 def make_bulk_plan(contract: Contract, items: Sequence[Values]) -> Plan:

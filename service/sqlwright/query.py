@@ -253,12 +253,18 @@ class Description:
     columns: tuple[Column, ...] = ()
 
 
+UNBOUNDED = 2**62
+"""Bytes, where there is no bound."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Which rows of a many-row read to give: `rows` of them after the first `offset`."""
 
     rows: int
     offset: int = 0
+    bytes_max: int = UNBOUNDED
+    """Fewer rows where their JSON would have more bytes."""
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 import sqlwright
+from asgi_connection import EMPTY, Connection
 from record_shop import running, write_files
 from sqlwright import Settings
 from sqlwright.http.app import create_app
@@ -25,50 +26,6 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) 
 def settings(sqlite_url: str, tmp_path: Path) -> Settings:
     queries = write_files(tmp_path / "queries", {"endless.sql": ENDLESS, "one.sql": "-- :result :value\nSELECT 1\n"})
     return Settings(database_url=sqlite_url, queries=queries, reader_pool_size=1, slow_ms=0)
-
-
-class Connection:
-    """What a server gives an application."""
-
-    def __init__(self, path: str, *messages: dict[str, Any]) -> None:
-        self.scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(b"host", b"localhost")],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 8000),
-            "state": {},
-        }
-        self.messages = list(messages)
-        self.asked = 0
-        self.left = asyncio.Event()
-        self.sent: list[Any] = []
-
-    async def receive(self) -> dict[str, Any]:
-        self.asked += 1
-        if self.messages:
-            return self.messages.pop(0)
-        await self.left.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Any) -> None:
-        self.sent.append(message)
-
-    def call(self, app: FastAPI) -> asyncio.Task[None]:
-        async def call() -> None:
-            await app({**self.scope, "app": app}, self.receive, self.send)
-
-        return asyncio.create_task(call())
-
-
-EMPTY = {"type": "http.request", "body": b"", "more_body": False}
 
 
 @pytest.mark.reliability(33, engine="sqlite")

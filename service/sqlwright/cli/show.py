@@ -67,7 +67,8 @@ def _offline(database: Database, settings: Settings, query: Query) -> Contract:
     )
     program = database.engine.compile(query)
     timeout = query.timeout_seconds or settings.statement_timeout_seconds
-    return Contract(query, parameters, (), program, validator, timeout, settings.page_rows, settings.page_rows_max)
+    limits = (settings.page_rows, settings.page_rows_max, settings.page_bytes_max)
+    return Contract(query, parameters, (), program, validator, timeout, *limits)
 
 
 def _values(contract: Contract, given: session.Given, settings: Settings) -> dict[str, Any] | None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from sqlwright.errors import ResultTooLarge
+
 Row = tuple[Any, ...]
 WriteColumn = Callable[[Sequence[Any]], Sequence[Any]]
 """All values of a column → what orjson writes for them."""
@@ -30,6 +32,23 @@ _MOMENT = re.compile(
 _LINE_BREAKS = {ord("\n"): None, ord("\r"): None}
 
 
+PIECE_ROWS = 128
+"""Rows that are written at once: a page has more only where more are asked for."""
+LARGE_ROW_BYTES = 64 * 1024
+"""From here on they are written one by one: nothing else runs meanwhile, in no thread."""
+
+
+def row_too_large(bytes_max: int) -> ResultTooLarge:
+    hint = "page_bytes_max is the most that a page, and so a row, may have"
+    return ResultTooLarge(f"a row has more than {bytes_max:,} bytes of JSON", hint=hint)
+
+
+def piece_rows(row: Row) -> int:
+    """How many rows to handle at once, where this is one of them."""
+    size = sum([len(value) for value in row if isinstance(value, str | bytes)])
+    return 1 if size > LARGE_ROW_BYTES else PIECE_ROWS
+
+
 class RowEncoder:
     """Writes the rows of one query, a function a column."""
 
@@ -43,6 +62,24 @@ class RowEncoder:
         columns = [write(values) for write, values in zip(self.writers, zip(*rows))]  # noqa: B905 - here and below: of one length by construction
         # Without the brackets: the caller joins pieces.
         return orjson.dumps([dict(zip(names, row)) for row in zip(*columns)])[1:-1]  # noqa: B905
+
+    def page(self, rows: Sequence[Row], bytes_max: int) -> tuple[bytes, int]:
+        """The JSON of the first rows that have room, and how many those are."""
+        pieces: list[bytes] = []
+        count = size = 0
+        step = piece_rows(rows[0]) if rows else 1
+        while count < len(rows):
+            some = rows[count : count + step]
+            piece = self.rows(some)
+            if size + len(piece) > bytes_max:
+                if step == 1:
+                    break
+                step = 1
+                continue
+            pieces.append(piece)
+            count += len(some)
+            size += len(piece) + 1
+        return b",".join(pieces), count
 
     def value(self, row: Row) -> bytes:
         """The first column alone."""

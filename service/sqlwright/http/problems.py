@@ -48,6 +48,7 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.ResultError: (500, "Unexpected result"),
     errors.NoRow: (404, "No row"),
     errors.MoreThanOneRow: (500, "More than one row"),
+    errors.ResultTooLarge: (500, "Result too large"),
     errors.RowMismatch: (500, "Row does not fit"),
     errors.QueryInvalid: (503, "The database refuses this query"),
     errors.ReadQueryWrote: (500, "A reading query tried to write"),

@@ -154,7 +154,8 @@ def _query_step(step: QueryDraft, contract: Contract, settings: Settings) -> Ste
         raise InvalidParameters([ParameterFault("body", "next", "unknown", detail)])
     plan = make_plan(contract, call, paged=False)
     if contract.query.is_paged:
-        plan = replace(plan, window=Window(call.limit or contract.page_rows_max))
+        rows = call.limit or contract.page_rows_max
+        plan = replace(plan, window=Window(rows, bytes_max=contract.page_bytes_max))
     return Step(plan, below, bool(step.laters))
 
 
@@ -163,7 +164,8 @@ def _bounded(operation: Operation) -> Operation:
     plan = operation.plans[-1]
     if operation.kind != "list" or plan.window is not None:
         return operation
-    return replace(operation, plans=(replace(plan, window=Window(plan.contract.page_rows_max)),))
+    window = Window(plan.contract.page_rows_max, bytes_max=plan.contract.page_bytes_max)
+    return replace(operation, plans=(replace(plan, window=window),))
 
 
 def _shape(ground: Ground) -> Shape | None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
+from sqlwright.engines.encode import row_too_large
 from sqlwright.engines.mysql import transaction
 from sqlwright.engines.mysql.compile import MySQLProgram, expand
 from sqlwright.engines.mysql.readback import update_and_read
 from sqlwright.engines.mysql.session import Fetched, Session
 from sqlwright.errors import MoreThanOneRow, ReadQueryWrote
-from sqlwright.query import Access, Cardinality, Result, Values, Window
+from sqlwright.query import UNBOUNDED, Access, Cardinality, Result, Values, Window
 
 CHUNK_STATEMENTS = 256
 CHUNK_BYTES = 1024 * 1024
 """How much of a bulk call is on its way before its answers are read."""
+BYTES_ON_LOOP_MAX = 256 * 1024
+"""Larger answers are written as JSON in a thread, piece by piece."""
 _ONE_ROW = frozenset({Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.RETURNING})
 _ONE_VALUE = frozenset({Cardinality.VALUE, Cardinality.INSERT})
 _READING = frozenset({"select", "values", "show", "explain", "describe", "desc"})
@@ -31,7 +35,13 @@ async def read(
 ) -> Result:
     """Run a query that reads, where it cannot write: a read-only session or transaction."""
     await session.limit_time(timeout_seconds)
-    return as_result(program, await session.fetch(*expand(program, values, window)), window)
+    # Rows that are skipped here and not by the server have to come.
+    bounded = window is not None and (program.windowed or not window.offset)
+    bytes_max = window.bytes_max if window is not None and bounded else UNBOUNDED
+    fetched = await session.fetch(*expand(program, values, window), bytes_max=bytes_max)
+    if fetched.size > BYTES_ON_LOOP_MAX:
+        return await asyncio.to_thread(as_result, program, fetched, window)
+    return as_result(program, fetched, window)
 
 
 async def read_in_writing(
@@ -89,5 +99,7 @@ def as_result(program: MySQLProgram, fetched: Fetched, window: Window | None) ->
     if window is None:
         return Result(json=encoder.rows(rows), count=len(rows))
     skip = 0 if program.windowed else window.offset
-    page = rows[skip : skip + window.rows]
-    return Result(json=encoder.rows(page), count=len(page), more=len(rows) > skip + len(page))
+    json, count = encoder.page(rows[skip : skip + window.rows], window.bytes_max)
+    if len(rows) > skip and not count:
+        raise row_too_large(window.bytes_max)
+    return Result(json=json, count=count, more=fetched.is_cut or len(rows) > skip + count)

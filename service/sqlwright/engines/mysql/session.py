@@ -30,13 +30,14 @@ from pymysql.protocol import EOFPacketWrapper, FieldDescriptorPacket
 
 from sqlwright.engines.mysql.errors import translate
 from sqlwright.errors import ProgramLimitExceeded
-from sqlwright.query import Access
+from sqlwright.query import UNBOUNDED, Access
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
 COM_RESET_CONNECTION = 0x1F
 _BINARY_CHARSET = 63
+_ROWS_AT_ONCE = 256
 _PACKET_MAX = 16 * 1024 * 1024
 """What a server takes in one packet where it does not say (`max_allowed_packet`)."""
 
@@ -52,12 +53,42 @@ class Fetched:
     lastrowid: int = 0
     """The AUTO_INCREMENT value that was made (of the first row); 0 without one."""
     warnings: int = 0
+    size: int = 0
+    """Bytes of the rows."""
+    is_cut: bool = False
+    """More rows were on their way than there was room for."""
 
 
 class RawResult(MySQLResult):  # type: ignore[misc]
     """Reads what the server sends without converting it, and keeps its word on the transaction."""
 
     fields: list[FieldDescriptorPacket]
+    connection: Any
+    rows: Any
+
+    def __init__(self, connection: Session, bytes_max: int = UNBOUNDED) -> None:
+        super().__init__(connection)
+        self._bytes_max = bytes_max
+        self.size = 0
+        self.is_cut = False
+
+    async def _read_rowdata_packet(self) -> None:
+        """Stops behind the row that has no room any more. The others can still be read, or the statement ended."""
+        rows = []
+        while True:
+            packet = await self.connection._read_packet()
+            if self._check_packet_is_eof(packet):
+                self.connection = None
+                break
+            rows.append(self._read_row_from_packet(packet))
+            if len(rows) % _ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # what has arrived is read without a pause
+            self.size += len(packet.get_all_data())
+            if self.size > self._bytes_max:
+                self.is_cut = True
+                break
+        self.affected_rows = len(rows)
+        self.rows = tuple(rows)
 
     async def _get_descriptions(self) -> None:
         self.fields = []
@@ -84,6 +115,8 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
 
     aiomysql closes a connection that is cancelled while it reads, and the statement would go on unseen.
     """
+
+    _result: RawResult | None
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(**options)
@@ -133,9 +166,9 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
             if task.done():
                 self.running = None
 
-    async def fetch(self, sql: str, args: Sequence[Any] | None = None) -> Fetched:
-        """Run one statement and read all of its answer. Raises the driver's errors."""
-        return await self.attend(self._fetch(self.encoded(sql, args)))
+    async def fetch(self, sql: str, args: Sequence[Any] | None = None, *, bytes_max: int = UNBOUNDED) -> Fetched:
+        """Run one statement and read its answer, all of it that has room. Raises the driver's errors."""
+        return await self.attend(self._fetch(self.encoded(sql, args), bytes_max))
 
     def encoded(self, sql: str, args: Sequence[Any] | None = None) -> bytes:
         """The bytes of a statement with its values in place. Raises UnicodeEncodeError, `ProgramLimitExceeded`."""
@@ -146,9 +179,9 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
             raise ProgramLimitExceeded("the statement with its values is too large for the database")
         return data
 
-    async def _fetch(self, data: bytes) -> Fetched:
+    async def _fetch(self, data: bytes, bytes_max: int) -> Fetched:
         await self._execute_command(COMMAND.COM_QUERY, data)
-        return await self.answer()
+        return await self.answer(bytes_max)
 
     async def fetch_many(self, statements: Sequence[bytes]) -> list[Fetched]:
         """Send all statements at once and read their answers: one round trip. Raises the first error, after all ran."""
@@ -171,12 +204,14 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
             raise failed
         return answers
 
-    async def answer(self) -> Fetched:
+    async def answer(self, bytes_max: int = UNBOUNDED) -> Fetched:
         """Read the whole answer of a statement that was sent: of a CALL the first rows and the last count."""
         fetched: Fetched | None = None
         while True:
-            result = RawResult(self)
+            result = RawResult(self, bytes_max)
             await result.read()
+            if result.is_cut:
+                return self._cut(result)
             self.server_status = result.server_status
             if result.rows is None:
                 if fetched is None:
@@ -184,9 +219,17 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
                 elif not fetched.fields:
                     fetched.rowcount = result.affected_rows
             elif fetched is None or not fetched.fields:
-                fetched = Fetched(list(result.rows), result.fields, len(result.rows), 0, result.warning_count)
+                count = len(result.rows)
+                fetched = Fetched(list(result.rows), result.fields, count, 0, result.warning_count, result.size)
             if not result.has_next:
                 return fetched or Fetched([])
+
+    def _cut(self, result: RawResult) -> Fetched:
+        """The rest stays on its way, as that of a stream which is left."""
+        result.connection, result.unbuffered_active = self, True
+        self._result, self.cursor_is_open = result, True
+        rows = list(result.rows)
+        return Fetched(rows, result.fields, len(rows), size=result.size, is_cut=True)
 
     async def open_cursor(self, sql: str, args: Sequence[Any] | None) -> Cursor:
         """Send a statement whose rows are read piece by piece. Close it before anything else is sent."""
@@ -201,7 +244,7 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         except BaseException:
             self.cursor_is_open = False
             raise
-        self._result: RawResult | None = result
+        self._result = result
         self.cursor_is_open = result.unbuffered_active
         return Cursor(self, result)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlwright.engines.base import Program
 from sqlwright.engines.postgres.types import is_native
@@ -27,6 +27,14 @@ class PostgresDescription(Description):
     """Ordinals of columns that are appended to a page's ORDER BY, so that ties break the same way on every page."""
 
 
+@dataclass(slots=True)
+class Observed:
+    """What is known of a query's answers."""
+
+    row_bytes: int = 0
+    """The mean size of the rows on the page where it was largest; 0 before there was one."""
+
+
 @dataclass(frozen=True, slots=True)
 class PostgresProgram(Program):
     """`sql` gives every row. A window's rows + 1 and offset are bound after the values."""
@@ -35,6 +43,9 @@ class PostgresProgram(Program):
     """`rows` (JSON objects), `one`, `value`, `count` (of rows), `nothing` (the status tag tells), `records`."""
     windowed: str = ""
     window_has_offset: bool = True
+    bounded: str = ""
+    """`windowed`, with null for the rows from where they have more bytes than the last value says."""
+    observed: Observed = field(default_factory=Observed, compare=False)
     refuses_second_row: bool = False
     """A second row makes the statement fail with 21000 and so undoes the write."""
     plain: str = ""
@@ -105,9 +116,17 @@ def _read(query: Query, plain: str, order: tuple[str, ...], frame: _Frame, ties:
         windowed = f"{frame.rows(source)} LIMIT ${number}"
     else:
         windowed = _page(plain, frame, ties, f" LIMIT ${number} OFFSET ${number + 1}")
+    paged = not query.statement.has_limit
+    bounded = _bounded(windowed, number + 1 + paged)
     return PostgresProgram(
-        query, frame.rows(source), order, windowed=windowed, window_has_offset=not query.statement.has_limit
+        query, frame.rows(source), order, windowed=windowed, bounded=bounded, window_has_offset=paged
     )
+
+
+def _bounded(windowed: str, number: int) -> str:
+    # For small rows the sum costs the database half as much again, so this is for the others.
+    total = "sum(octet_length(j) + 1) OVER (ROWS UNBOUNDED PRECEDING)"
+    return _select(f"CASE WHEN {total} <= ${number}::int8 + 1 THEN j END", f"(\n{windowed}\n) AS t(j)")
 
 
 def _page(plain: str, frame: _Frame, ties: tuple[int, ...], window: str) -> str:

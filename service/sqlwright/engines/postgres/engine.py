@@ -17,6 +17,7 @@ from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
 from sqlwright.engines.postgres.limits import connections_max
+from sqlwright.engines.postgres.page import joined, page, windowed
 from sqlwright.engines.postgres.script import run_script
 from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
 from sqlwright.engines.postgres.stream import stream
@@ -118,17 +119,14 @@ class PostgresEngine(Engine):
         await _limit_time(session, timeout_seconds)
         sql, arguments = program.sql, values
         if window is not None:
-            sql = program.windowed
-            arguments = [*values, window.rows + 1]
-            if program.window_has_offset:
-                arguments.append(window.offset)
+            sql, arguments = windowed(program, values, window)
         try:
             rows, status = await _fetch(session, sql, arguments)
         except asyncpg.CardinalityViolationError as error:
             if program.refuses_second_row and error.server_source_function != _UPSERT_TWICE:
                 raise MoreThanOneRow("the statement gave more than one row; nothing was changed") from error
             raise
-        return _result(program, rows, status, window)
+        return _result(program, rows, status, window, arguments[len(values)] if window else 0)
 
     def stream(
         self,
@@ -149,7 +147,7 @@ class PostgresEngine(Engine):
                 await self._join(lease, Access.READ, self._describe_timeout_seconds)
             await guarded(_limit_time(lease.raw_connection, timeout_seconds))
 
-        return stream(lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=_joined)
+        return stream(lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=joined)
 
     async def run_bulk(
         self, lease: PostgresLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
@@ -299,12 +297,9 @@ async def _fetch(session: Session, sql: str, arguments: Values) -> tuple[list[An
     return await statement.fetch(*arguments), statement.get_statusmsg()
 
 
-def _result(program: PostgresProgram, rows: list[Any], status: str, window: Window | None) -> Result:
+def _result(program: PostgresProgram, rows: list[Any], status: str, window: Window | None, asked: int) -> Result:
     if program.gives == "rows":
-        more = window is not None and len(rows) > window.rows
-        if more and window is not None:
-            rows = rows[: window.rows]
-        return Result(json=_joined(rows), count=len(rows), more=more)
+        return Result(json=joined(rows), count=len(rows)) if window is None else page(program, rows, window, asked)
     if program.gives == "nothing":
         return Result(affected=_affected(status))
     if program.gives == "count":
@@ -315,12 +310,7 @@ def _result(program: PostgresProgram, rows: list[Any], status: str, window: Wind
         raise MoreThanOneRow("the statement gave more than one row")
     if not rows or rows[0][0] is None:
         return Result(json=b"null" if program.gives == "value" else b"", count=0)
-    return Result(json=_joined(rows), count=1)
-
-
-def _joined(rows: list[Any]) -> bytes:
-    # A line break in JSON that PostgreSQL writes can only stand between values: json columns keep theirs.
-    return ",".join([row[0] for row in rows]).replace("\r", " ").replace("\n", " ").encode()
+    return Result(json=joined(rows), count=1)
 
 
 def _affected(status: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 
+from sqlwright.engines.encode import RowEncoder, piece_rows, row_too_large
 from sqlwright.engines.sqlite.compile import CHANGING_VERBS, SQLiteProgram
 from sqlwright.engines.sqlite.hop import Hop
 from sqlwright.engines.sqlite.transaction import begin, refuse_ended, undone_after_error
@@ -92,9 +93,7 @@ def _rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Val
         if window is not None:
             for _ in islice(cursor, skip):
                 pass
-            rows = cursor.fetchmany(window.rows + 1)
-            page = rows[: window.rows]
-            return Result(json=encoder.rows(page), count=len(page), more=len(rows) > len(page))
+            return _page(hop, cursor, encoder, window)
         count = 0
         pieces = []
         while rows := cursor.fetchmany(CHUNK_ROWS):
@@ -102,6 +101,28 @@ def _rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Val
             count += len(rows)
             pieces.append(encoder.rows(rows))
         return Result(json=b",".join(pieces), count=count)
+
+
+def _page(hop: Hop, cursor: sqlite3.Cursor, encoder: RowEncoder, window: Window) -> Result:
+    """Few rows are fetched at once, and fewer where they are large: a page that is full is all that is kept."""
+    pieces: list[bytes] = []
+    count = size = 0
+    row = cursor.fetchone()
+    while row is not None and count < window.rows:
+        wanted = min(piece_rows(row), window.rows - count)
+        rows = [row, *cursor.fetchmany(wanted)]
+        hop.check()
+        row = rows.pop() if len(rows) > wanted else None
+        piece, fitting = encoder.page(rows, window.bytes_max - size)
+        if fitting:
+            pieces.append(piece)
+        count += fitting
+        size += len(piece) + 1
+        if fitting < len(rows):
+            if not count:
+                raise row_too_large(window.bytes_max)
+            return Result(json=b",".join(pieces), count=count, more=True)
+    return Result(json=b",".join(pieces), count=count, more=row is not None)
 
 
 def _affected(raw: sqlite3.Connection, cursor: sqlite3.Cursor, program: SQLiteProgram) -> int:
