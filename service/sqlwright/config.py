@@ -104,7 +104,7 @@ class Settings(BaseModel):
         default=5.0, description="doing nothing in a transaction, between two of its statements"
     )
     shutdown_delay_seconds: SecondsOrNone = Field(
-        default=0.0, description="after a stop signal, not ready but still taking calls: for a balancer to notice"
+        default=0.0, description="after a stop signal, not ready but still taking calls, for a balancer to notice"
     )
     drain_seconds: Seconds = Field(
         default=25.0, description="from a stop signal to the end; calls that still run are cut 2 s before"

@@ -63,8 +63,9 @@ def test_without_rights(tmp_path: Path, what: str) -> None:
     if locked:
         Path(locked).chmod(0)
     program = (
-        "import encodings.idna, os, sys, sqlwright.http.server, sqlwright.engines.sqlite.engine; from sqlwright.cli.main import main;"
-        " from sqlwright.cli import serve; os.setgid(65534); os.setuid(65534); sys.exit(main(sys.argv[1:]))"
+        "import encodings.idna, os, sys, sqlwright.http.server, sqlwright.engines.sqlite.engine;"
+        " from sqlwright.cli import main as command, serve; os.setgid(65534); os.setuid(65534);"
+        " sys.exit(command.main(sys.argv[1:]))"
     )
     for folder in (Path.cwd(), *Path.cwd().parents):
         if folder.stat().st_uid == os.getuid() and folder != Path("/"):

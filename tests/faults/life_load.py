@@ -70,7 +70,7 @@ class Load:
                 await asyncio.sleep(0.02)
                 continue
             try:
-                while not self._ends and await self._call(name, reader, writer) and kept:
+                while not self._ends and await self._call(name, reader, writer) and kept:  # noqa: ASYNC110 - no event
                     await asyncio.sleep(0)
             except Lost as lost:
                 self.lost.append(str(lost))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -111,14 +112,11 @@ def test_a_wrong_reload_keeps_the_whole_old_snapshot(sqlite_url: str, tmp_path: 
 
 
 def _fresh(folder: Path) -> Path:
-    return write_files(
-        folder, {f"{name}.sql": f"-- :result :value\nSELECT {n} AS n\n" for n, name in ((1, "one"), (2, "two"))}
-    )
+    text = "-- :result :value\nSELECT {} AS n\n"
+    return write_files(folder, {"one.sql": text.format(1), "two.sql": text.format(2)})
 
 
 def _tidy(tmp_path: Path) -> None:
-    import shutil
-
     for name in ("queries", "elsewhere"):
         path = tmp_path / name
         path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 from life_load import FILES, ITEM, Load
@@ -104,14 +105,27 @@ def test_a_call_that_is_slower_than_the_drain_is_cut_and_rolled_back(
         time.sleep(0.5)
         begun = time.monotonic()
         assert server.stop() == 0
-        assert 1 < time.monotonic() - begun <= 3.2
+        assert 1 < time.monotonic() - begun < 5
         caller.join(30)
         assert ends
         assert ends != [200]
     server.until_told("cut and rolled back")
+    # Left alone, the server would finish the statement, and keep what it wrote.
+    assert asyncio.run(_running(postgresql_url)) == 0
     with start("granian", postgresql_url, folder, **QUIET) as server:
         server.until("/readyz", 200)
         assert server.get("/queries/items/all").json()["data"] == []
+
+
+async def _running(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(20)%'"
+        )
+        return int(await connection.fetchval(f"{query} AND state = 'active' AND pid <> pg_backend_pid()"))
+    finally:
+        await connection.close()
 
 
 def _twice(server: Server) -> None:
@@ -162,7 +176,7 @@ async def test_every_way_to_stop(sqlite_url: str, tmp_path: Path, stop: object) 
             begun = time.monotonic()
             await asyncio.to_thread(stop, server)
             assert await asyncio.to_thread(server.process.wait, 30) == 0
-            assert time.monotonic() - begun < 4.5
+            assert time.monotonic() - begun < 8
         if stop not in (_with_a_worker_dead, _with_a_worker_frozen):  # what those had taken nobody can answer
             assert not load.lost
         assert set(load.acknowledged) <= rows(sqlite_url)
@@ -199,4 +213,4 @@ async def test_uvicorn(sqlite_url: str, tmp_path: Path) -> None:
         assert await asyncio.to_thread(server.process.wait, 30) in (0, -signal.SIGTERM)
         assert "Traceback" not in server.errors
     assert rows(sqlite_url) == {1}
-    assert not Path(sqlite_url.removeprefix("sqlite:///") + "-wal").exists()
+    assert not [name for name in os.listdir(tmp_path) if name.endswith("-wal")]  # noqa: PTH208 - not async

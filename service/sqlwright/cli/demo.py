@@ -19,7 +19,7 @@ from sqlwright.cli.progress import progress
 from sqlwright.config import Settings
 from sqlwright.demo import TABLES, copy_demo, prepare_demo
 from sqlwright.errors import SettingsError
-from sqlwright.http.listening import open_listener, reachable_url
+from sqlwright.http.listening import open_listeners, reachable_url
 from sqlwright.query import Access
 from sqlwright.registry import Registry, reload
 
@@ -56,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.only_prepare:
         asyncio.run(_prepare(settings))
         return 0
-    with open_listener(settings) as probe:  # a port that is taken is told before anything is filled
+    (probe,) = open_listeners(settings)  # a port that is taken is told before anything is filled
+    with probe:
         port = probe.getsockname()[1]
     settings = settings.model_copy(update={"port": port})
     asyncio.run(_prepare(settings))

@@ -1,4 +1,4 @@
-"""`serve`: worker processes that all load one compiled snapshot of the queries and share one listener.
+"""`serve`: worker processes that all load one compiled snapshot of the queries and keep its listeners.
 
 The parent compiles. SIGHUP compiles anew: when everything is right the workers are replaced one by one, else the old
 snapshot stays and its workers with it. SIGTERM and Ctrl-C let running calls finish.
@@ -7,13 +7,14 @@ snapshot stays and its workers with it. SIGTERM and Ctrl-C let running calls fin
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from sqlwright.address import parse_address
 from sqlwright.config import Settings
 from sqlwright.errors import LoadError
 from sqlwright.http.connection_limit import check_connections
-from sqlwright.http.listening import open_listener, reachable_url
+from sqlwright.http.listening import open_listeners, reachable_url
 from sqlwright.http.log import Log
 from sqlwright.http.snapshot import place_of, write_queries, write_reload_error
 from sqlwright.http.supervisor import Supervisor
@@ -23,8 +24,10 @@ from sqlwright.registry import Registry, load_registry
 def serve(settings: Settings, registry: Registry) -> int:
     """Serve until a stop signal; the exit code. Raises `SettingsError` when it cannot listen where it should."""
     # Only its owner can enter this folder.
-    with open_listener(settings) as listener, tempfile.TemporaryDirectory(prefix="sqlwright-") as name:
-        address, port = listener.getsockname()[:2]
+    with ExitStack() as closing:
+        listeners = [closing.enter_context(listener) for listener in open_listeners(settings)]
+        name = closing.enter_context(tempfile.TemporaryDirectory(prefix="sqlwright-"))
+        address, port = listeners[0].getsockname()[:2]
         folder = Path(name)
         settings = settings.model_copy(update={"port": port})
         write_queries(folder, registry)
@@ -36,7 +39,7 @@ def serve(settings: Settings, registry: Registry) -> int:
 
         Supervisor(
             settings,
-            listener,
+            listeners,
             folder,
             log,
             limit_known=known,

@@ -10,14 +10,16 @@ import multiprocessing
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from sqlwright.config import Settings
+from sqlwright.http.listening import spread_over
 from sqlwright.http.log import Log
 from sqlwright.http.worker import READY, RETIRE, STOP, work
 
@@ -29,6 +31,8 @@ BACKOFF_SECONDS = (0.1, 5.0)
 """First and longest pause before the next try, when workers die at once again and again."""
 KILL_SECONDS = 0.5
 """What is left of the drain when a worker that does not end is killed."""
+UNREADY_SECONDS = 2.0
+"""How long a worker that did not serve yet may take to end."""
 _LOOK_SECONDS = 1.0
 
 
@@ -55,6 +59,8 @@ class Slot:
     """A place for one worker."""
 
     number: int
+    listener: socket.socket
+    """What waits in its queue outlives the worker."""
     worker: Worker | None = None
     successor: Worker | None = None
     """Takes over when it is ready."""
@@ -73,7 +79,7 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        listener: socket.socket,
+        listeners: Sequence[socket.socket],
         folder: Path,
         log: Log,
         *,
@@ -82,16 +88,17 @@ class Supervisor:
         compile: Callable[[], bool],
     ) -> None:
         self._settings = settings
-        self._listener = listener
+        self._listeners = listeners
         self._folder = folder
         self._log = log
         self._limit_known = limit_known
         self._announce = announce
         self._compile = compile
-        self._slots = [Slot(number) for number in range(1, settings.workers + 1)]
+        self._slots = [Slot(number, listener) for number, listener in enumerate(listeners, start=1)]
+        self._serving: list[int] = []
         methods = multiprocessing.get_all_start_methods()
         # A fork finds everything imported; the parent has no threads that could be caught in the middle.
-        self._processes = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
+        self._processes: Any = multiprocessing.get_context("fork" if "fork" in methods else "spawn")
         self._announced = False
         self._stop_asked = False
         self._reload_asked = False
@@ -106,6 +113,7 @@ class Supervisor:
                     self._look_after(slot)
                 if not self._stopping:
                     self._go_on_replacing()
+                    self._spread()
                 elif not any(slot.workers() for slot in self._slots):
                     return
                 self._wait(wakeup)
@@ -117,7 +125,7 @@ class Supervisor:
         wakeup, end = socket.socketpair()
         for each in (wakeup, end):
             each.setblocking(False)
-        handlers = {name: self._ask_stop for name in ("SIGTERM", "SIGINT", "SIGBREAK")} | {"SIGHUP": self._ask_reload}
+        handlers = dict.fromkeys(("SIGTERM", "SIGINT", "SIGBREAK"), self._ask_stop) | {"SIGHUP": self._ask_reload}
         numbers = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
         before = {number: signal.signal(number, handler) for number, handler in numbers.items()}
         old = signal.set_wakeup_fd(end.fileno(), warn_on_full_buffer=False)
@@ -145,11 +153,17 @@ class Supervisor:
                     slot.stale = True
         if self._stop_asked and not self._stopping:
             self._stopping = True
-            deadline = time.monotonic() + max(self._settings.drain_seconds - KILL_SECONDS, 0.1)
+            now = time.monotonic()
+            deadline = now + max(self._settings.drain_seconds - KILL_SECONDS, 0.1)
             for slot in self._slots:
                 for worker in slot.workers():
-                    worker.tell(STOP, min(worker.deadline, deadline) if worker.leaving else deadline)
-            self._listener.close()  # each worker closes its own when nobody is left in the queue
+                    self._listen_to(worker)
+                    if worker.ready_at is None:  # it has taken nothing yet
+                        worker.tell(STOP, min(deadline, now + UNREADY_SECONDS))
+                    else:
+                        worker.tell(STOP, min(worker.deadline, deadline) if worker.leaving else deadline)
+            for listener in self._listeners:  # each worker closes its copy when nobody is left in the queue
+                listener.close()
 
     def _wait(self, wakeup: socket.socket) -> None:
         workers = [worker for slot in self._slots for worker in slot.workers()]
@@ -163,15 +177,27 @@ class Supervisor:
         except BlockingIOError:
             pass  # it was something else
 
+    def _spread(self) -> None:
+        """Nobody shall wait where nobody serves."""
+        serving = [at for at, slot in enumerate(self._slots) if slot.worker is not None and slot.worker.ready_at]
+        if serving != self._serving and len(self._slots) > 1:
+            spread_over(self._listeners, serving)
+        self._serving = serving
+
     # --- the workers --------------------------------------------------------------------------------------------
 
     def _start(self, slot: Slot) -> Worker:
         control, theirs = socket.socketpair()
         control.setblocking(False)
-        ends = [worker.control for slot in self._slots for worker in slot.workers()]
+        foreign = [worker.control for each in self._slots for worker in each.workers()]
+        foreign += [listener for listener in self._listeners if listener is not slot.listener]
         warns = slot.number == 1 and not self._limit_known
-        given = (self._settings, self._folder, self._listener, theirs, [*ends, control], warns)
-        process = self._processes.Process(target=work, args=given, name="sqlwright-worker")
+        process = self._processes.Process(
+            name="sqlwright-worker",
+            target=work,
+            args=(self._settings, self._folder, slot.listener, theirs),
+            kwargs={"foreign": [*foreign, control], "warns": warns},
+        )
         process.start()
         theirs.close()
         return Worker(process, control, time.monotonic() + START_SECONDS)
@@ -202,14 +228,17 @@ class Supervisor:
                     self._announce()
 
     def _bury(self, slot: Slot, worker: Worker) -> None:
-        code = worker.process.exitcode
         worker.process.join()
+        code = worker.process.exitcode
+        worker.process.close()
         worker.control.close()
         if worker in slot.leaving:
             slot.leaving.remove(worker)
             return
         if worker is slot.worker:
             slot.worker = slot.successor
+        else:
+            slot.stale = True  # the old one goes on, and is still to be replaced
         slot.successor = None
         if self._stopping:
             return

@@ -1,4 +1,4 @@
-"""A worker process of `serve`: loads the snapshot, serves on the shared listener, and leaves without losing a call.
+"""A worker process of `serve`: loads the snapshot, serves on the listener of its place, and leaves losing no call.
 
 The parent's word comes over a socket pair. Its end closes when the parent dies, and the worker leaves then, too.
 """
@@ -58,7 +58,7 @@ _LOGGING = {
 }
 
 
-class Server(EmbeddedServer):  # type: ignore[misc]  # granian gives no types
+class Server(EmbeddedServer):
     """granian on a listener that is already open.
 
     All that is private to granian in here: `_init_shared_socket` with its two attributes, `SocketHolder`, and the name
@@ -85,8 +85,15 @@ class Server(EmbeddedServer):  # type: ignore[misc]  # granian gives no types
         self._listener = listener
 
     def _init_shared_socket(self) -> None:
+        holder: Any = SocketHolder
+        backlog = (BACKLOG,) if sys.platform.startswith(("linux", "freebsd")) else ()
         self._ssp = None
-        self._shd = SocketHolder(self._listener.fileno(), False, BACKLOG)
+        self._shd = holder(self._listener.fileno(), False, *backlog)
+
+    def leave(self) -> None:
+        """Close the connections that are idle, each other one behind its answer. Then `serve` returns."""
+        self.interrupt_signal = True
+        self.main_loop_interrupt.set()
 
     def cut(self) -> None:
         """Cancel the calls that run: they are rolled back, and their connections are closed."""
@@ -100,10 +107,12 @@ def work(
     folder: Path,
     listener: socket.socket,
     control: socket.socket,
+    *,
     foreign: Sequence[socket.socket],
     warns: bool,
 ) -> None:
-    """The whole life of the process. `foreign` are the parent's ends, which a fork has copied. The one that `warns`
+    """The whole life of the process. `foreign` are the parent's ends and the other workers' listeners, which a fork
+    has copied. The one that `warns`
     tells whether all workers together have too many connections, once the database can be asked."""
     for end in foreign:
         end.close()
@@ -165,19 +174,19 @@ async def _leave(
             deafen(listener)
             await asyncio.sleep(_POLL_SECONDS)  # one that is being taken this moment
             await _until(lambda: not connections(port), LINGER_SECONDS)
-            server.stop()
+            server.leave()
             await asyncio.shield(serving)
     except TimeoutError:
         service.log.event("warning", "calls ran longer than drain_seconds allows: they are cut and rolled back")
         server.cut()
-        server.stop()
+        server.leave()
         await asyncio.wait([serving], timeout=CUT_SECONDS / 4)
         serving.cancel()
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
+    while not condition() and time.monotonic() < end:  # noqa: ASYNC110 - no event tells
         await asyncio.sleep(_POLL_SECONDS)
 
 
