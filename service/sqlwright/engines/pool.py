@@ -21,7 +21,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, TooManyWaiting
+from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, OutcomeUnknown, TooManyWaiting
 
 C = TypeVar("C")
 
@@ -33,6 +33,13 @@ PAUSE_SECONDS = (0.05, 0.4)
 _CLOSED = "the connections are closed: the service is shutting down, or the `async with` of this database has ended"
 
 logger = logging.getLogger(__name__)
+
+
+def speaks_of_server(error: BaseException | None) -> bool:
+    """True for what one connection met and the others would meet, too: then `distrust` them."""
+    if isinstance(error, DatabaseUnavailable):
+        return error.was_lost or error.is_read_only
+    return isinstance(error, OutcomeUnknown)
 
 
 class Connector(ABC, Generic[C]):
@@ -93,6 +100,8 @@ class Pool(Generic[C]):
         self._limits = limits
         self._free: list[C] = []
         self._lent: set[C] = set()
+        self._distrusted: set[C] = set()
+        """Of those that are lent."""
         self._waiters: dict[asyncio.Future[C], None] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._mending: set[asyncio.Task[None]] = set()
@@ -292,13 +301,16 @@ class Pool(Generic[C]):
             self._drop(connection)  # a task that is cancelled before it begins never reaches its own `except`
 
     def _give(self, connection: C) -> None:
-        if not self._hand_on(connection):
+        if self._distrusted and connection in self._distrusted:
+            self._drop(connection)
+        elif not self._hand_on(connection):
             self._lent.discard(connection)
             self._free.append(connection)
 
     def _drop(self, connection: C) -> None:
         if connection in self._lent:  # else `close` was faster
             self._lent.discard(connection)
+            self._distrusted.discard(connection)
             self._terminate(connection)
             self._shrunk()
 
@@ -310,7 +322,8 @@ class Pool(Generic[C]):
         self._grow()
 
     def distrust(self) -> None:
-        """Throw the free connections away: they lead to a server that is of no use any more."""
+        """Throw all connections away, what is lent when it comes back: their server is of no use any more."""
+        self._distrusted = set(self._lent)
         free, self._free = self._free, []
         for connection in free:
             self._terminate(connection)
@@ -354,6 +367,7 @@ class Pool(Generic[C]):
                 self._terminate(connection)
             self._free.clear()
             self._lent.clear()
+            self._distrusted.clear()
             for task in self._mending:
                 task.cancel()
         await asyncio.gather(*self._opening, *self._mending, return_exceptions=True)

@@ -11,6 +11,7 @@ import asyncpg
 
 from sqlwright.config import Settings
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
+from sqlwright.engines.pool import speaks_of_server
 from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
 from sqlwright.engines.postgres.describe import describe
@@ -257,11 +258,10 @@ class PostgresEngine(Engine):
             translated = translate(error, access)
             if isinstance(translated, OutcomeUnknown) and undone:
                 translated = translate(error, Access.READ)
-            if isinstance(translated, DatabaseUnavailable):
-                if translated.is_read_only:
-                    lease.distrust()
-                elif lease.in_transaction:
-                    translated.hint = _IDLE_HINT
+            if speaks_of_server(translated):
+                lease.distrust()
+            if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
+                translated.hint = _IDLE_HINT
             if translated is None or translated is error:
                 raise
             raise translated from error
