@@ -28,6 +28,9 @@ from sqlwright.query import Access
 
 _LOST = "the connection to the database was lost"
 
+_POOLER_SAYS = "unsupported startup parameter"
+_POOLER = "a pooler stands before the database that keeps no sessions: it needs SQLWRIGHT_POOLER=transaction"
+
 CAUSES: tuple[tuple[str, type[DatabaseError], str], ...] = (
     # Most specific first: the first entry that the SQLSTATE starts with counts.
     ("23505", UniqueViolation, "another row already has this value where it must be unique"),
@@ -123,6 +126,8 @@ def _lost(error: BaseException, access: Access) -> DatabaseError:
 def connection_refused(error: BaseException) -> DatabaseError | None:
     """The error of opening a connection: always `DatabaseUnavailable`, with the reason where the server gives one."""
     if isinstance(error, asyncpg.PostgresError):
+        if _POOLER_SAYS in str(error):
+            return DatabaseUnavailable(_POOLER, native_message=str(error))
         translated = _from_server(error, Access.READ)
         if isinstance(translated, DatabaseUnavailable) and not translated.was_lost:
             return translated
