@@ -79,7 +79,7 @@ async def test_calls_of_all_kinds(bench: Bench) -> None:
     counts = await asyncio.gather(*(bench.call("items.count") for _ in range(30)))
     assert counts == [{"value": 60}] * 30
     page = await bench.call("items.list", {})
-    assert [row["n"] for row in page["rows"]] == list(range(60))
+    assert [row["n"] for row in page["data"]] == list(range(60))
     for error in await asyncio.gather(*(bench.call("items.add", {"n": 1}) for _ in range(8)), return_exceptions=True):
         assert isinstance(error, UniqueViolation)
     rows = [row async for row in _streamed(bench)]
@@ -161,7 +161,7 @@ async def test_pgbouncer_itself_goes_and_comes_back(bouncer: PgBouncer, tmp_path
     async with serving(bouncer.url, tmp_path, FILES, pooler="transaction", tables="item") as caller:
         await caller.until_whole(10)
         assert (await caller.post("add", {"n": 1})).status_code == 200
-        assert (await caller.http.get("/tables/item")).json()["rows"][0]["n"] == 1
+        assert (await caller.http.get("/tables/item")).json()["data"][0]["n"] == 1
         bouncer.kill()
         await asyncio.sleep(0.05)
         for answer in (await caller.get("count"), await caller.post("add", {"n": 2})):
