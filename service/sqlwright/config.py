@@ -168,7 +168,7 @@ def _contradictions(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]
             except SettingsError as error:
                 reason = str(error).removeprefix("DATABASE_URL: ")
                 yield (key,), f"{reason} ({error.hint})" if error.hint else reason
-    if settings.pooler != "none" and any(address.dialect.name != "postgresql" for address in addresses):
+    if settings.pooler != "none" and not all(address.dialect.has_poolers for address in addresses):
         yield ("pooler", "database_url"), "only PostgreSQL has poolers of that kind"
     if settings.read_urls and not settings.database_url:
         yield ("read_urls",), f"replicas need the database that they copy ({variable('database_url')})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,12 +30,13 @@ INSERT INTO item VALUES (:n);
 
 
 @pytest.fixture(params=PAIRS)
-def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     if request.param == "mysql" and (reason := mariadb_server.missing()):
         (pytest.fail if mariadb_server.IN_CI else pytest.skip)(reason)
-    pair = PAIRS[request.param](tmp_path)
-    yield pair
-    pair.stop()
+    with tempfile.TemporaryDirectory(prefix="sqlwright-") as folder:  # a socket's path is short
+        pair = PAIRS[request.param](Path(folder))
+        yield pair
+        pair.stop()
 
 
 @pytest.mark.reliability(28)

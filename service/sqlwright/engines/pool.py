@@ -21,7 +21,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, OutcomeUnknown, TooManyWaiting
+from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, TooManyWaiting
 
 C = TypeVar("C")
 
@@ -33,13 +33,6 @@ PAUSE_SECONDS = (0.05, 0.4)
 _CLOSED = "the connections are closed: the service is shutting down, or the `async with` of this database has ended"
 
 logger = logging.getLogger(__name__)
-
-
-def speaks_of_server(error: BaseException | None) -> bool:
-    """True for what one connection met and the others would meet, too: then `distrust` them."""
-    if isinstance(error, DatabaseUnavailable):
-        return error.was_lost or error.is_read_only
-    return isinstance(error, OutcomeUnknown)
 
 
 class Connector(ABC, Generic[C]):

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from sqlwright.engines import outage
 from sqlwright.engines.mysql.backend import MySQLLease
 from sqlwright.engines.mysql.errors import translate
-from sqlwright.engines.pool import speaks_of_server
 from sqlwright.errors import Outcome, OutcomeUnknown, StatementTimeout
 from sqlwright.query import Access
 
@@ -47,7 +47,7 @@ async def guarded(
         translated = translate(error, access)
         if isinstance(translated, OutcomeUnknown) and undone:
             translated = translate(error, Access.READ)
-        if speaks_of_server(translated):
+        if outage.speaks_of_server(translated):
             lease.distrust()
         if translated is None or translated is error:
             raise

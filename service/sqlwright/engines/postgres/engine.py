@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import asyncpg
 
 from sqlwright.config import Settings
+from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
-from sqlwright.engines.pool import speaks_of_server
 from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
 from sqlwright.engines.postgres.describe import describe
@@ -283,7 +283,7 @@ class PostgresEngine(Engine):
             translated = translate(error, access)
             if isinstance(translated, OutcomeUnknown) and undone:
                 translated = translate(error, Access.READ)
-            if speaks_of_server(translated):
+            if outage.speaks_of_server(translated):
                 lease.distrust()
             if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
                 translated.hint = _IDLE_HINT
