@@ -52,6 +52,8 @@ async def test_writes_follow_the_primary_and_reads_go_on(pair: Pair, tmp_path: P
 
         await asyncio.to_thread(pair.demote)  # under the connections that are open
         await only_reads(caller)
+        pools = (await caller.http.get("/readyz")).json()["database"]["pools"]
+        assert [pool["size"] for pool in pools["writer"]] == [0], "thrown away, and none is opened to what only reads"
         await asyncio.to_thread(pair.restore)
         await writes_within(caller, 1.0 + 0.5, 3)
         await caller.until_whole()
