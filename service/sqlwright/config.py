@@ -80,6 +80,9 @@ class Settings(BaseModel):
     writer_pool_size: Connections | None = Field(
         default=None, description="writing connections per worker (5; SQLite always 1)"
     )
+    pooler: Literal["none", "transaction"] = Field(
+        default="none", description="`transaction` where PgBouncer or its like stands before PostgreSQL in that mode"
+    )
     waiting_max: Count = Field(default=1000, description="calls that may wait for a connection, per pool")
     connect_timeout_seconds: Seconds = Field(default=2.0, description="opening a connection")
     acquire_timeout_seconds: Seconds = Field(default=2.0, description="waiting for a connection")
@@ -168,6 +171,8 @@ def _contradictions(settings: Settings) -> Iterable[tuple[tuple[str, ...], str]]
             except SettingsError as error:
                 reason = str(error).removeprefix("DATABASE_URL: ")
                 yield (key,), f"{reason} ({error.hint})" if error.hint else reason
+    if settings.pooler != "none" and not all(address.dialect.has_poolers for address in addresses):
+        yield ("pooler", "database_url"), "only PostgreSQL has poolers of that kind"
     if settings.read_urls and not settings.database_url:
         yield ("read_urls",), f"replicas need the database that they copy ({variable('database_url')})"
     if len({address.dialect.name for address in addresses}) > 1:

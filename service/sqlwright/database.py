@@ -354,6 +354,7 @@ def _options(settings: Settings, size: int, *, read_only: bool) -> SessionOption
         connect_timeout_seconds=settings.connect_timeout_seconds,
         big_numbers_as_text=settings.big_numbers == "string",
         idle_in_transaction_timeout_seconds=settings.idle_in_transaction_timeout_seconds,
+        pooled=settings.pooler == "transaction",
     )
 
 

@@ -380,23 +380,8 @@ class DatabaseUnavailable(DatabaseError):
 
     code = "database_unavailable"
     retryable = True
-    was_lost = False
-    """The connection broke without a word from the server. It may have been dead for long: another one may do."""
-    is_read_only = False
-    """The server takes no writes at present, so it is not the primary, or no longer."""
-
-    @classmethod
-    def lost(cls, detail: str, *, native_code: str = "", native_message: str = "") -> DatabaseUnavailable:
-        error = cls(detail, native_code=native_code, native_message=native_message)
-        error.was_lost = True
-        return error
-
-    @classmethod
-    def read_only(cls, *, native_code: str = "", native_message: str = "") -> DatabaseUnavailable:
-        detail = "the database is read-only at present"
-        error = cls(detail, native_code=native_code, native_message=native_message)
-        error.is_read_only = True
-        return error
+    was_lost = is_read_only = False
+    """See `engines/outage.py`."""
 
 
 class AcquireTimeout(DatabaseError):

@@ -387,6 +387,24 @@ async def test_dead_free_connections_cost_nobody_an_error(links: Links) -> None:
     assert pool.status == PoolStatus(6, 0, 0, 0)
 
 
+async def test_all_connections_of_a_server_that_is_of_no_use_are_replaced(links: Links) -> None:
+    pool = make(links, size=3)
+    lent, dirty, free = await taken(pool, 3)
+    mended = asyncio.Event()
+    links.before_mend = waiting_for(mended)
+    dirty.clean = False
+    pool.release(dirty)
+    pool.release(free)
+    pool.distrust()
+    assert (free.terminated, dirty.terminated, lent.terminated) == (1, 0, 0)
+    assert (await pool.acquire()).number == 3, "not what is left of the old ones"
+    mended.set()
+    pool.release(lent)
+    await settle()
+    assert (free.terminated, dirty.terminated, lent.terminated) == (1, 1, 1)
+    assert pool.status == PoolStatus(1, 0, 0, 0)
+
+
 async def test_a_return_is_told_once_all_were_lost(links: Links, hurried: None) -> None:
     pool = make(links)
     returns: list[int] = []

@@ -64,19 +64,22 @@ class FaultProxy:
         self._flows.set()
 
     def reset(self) -> None:
+        self._abort(list(self._streams))
+
+    def _abort(self, streams: list[asyncio.StreamWriter]) -> None:
         linger = struct.pack("ii", 1, 0)  # a RST instead of a FIN
-        for stream in list(self._streams):
+        for stream in streams:
             own = stream.get_extra_info("socket")
             if own is not None and own.fileno() >= 0:  # else it is closed already
                 own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             stream.transport.abort()
-        self._streams.clear()
+            self._streams.discard(stream)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         self._streams.add(writer)
         if self.rejects:
-            self.reset()
+            self._abort([writer])
             return
         try:
             if self._target[0]:
@@ -88,19 +91,25 @@ class FaultProxy:
             return
         self._streams.add(back)
         said = asyncio.Event()  # the words at which this connection is to be cut
-        await asyncio.gather(self._pump(reader, back, self._asks, said), self._pump(there, writer, self._answers, said))
+        await asyncio.gather(
+            self._pump(reader, back, writer, self._asks, said), self._pump(there, writer, back, self._answers, said)
+        )
 
     async def _pump(
         self,
         source: asyncio.StreamReader,
         sink: asyncio.StreamWriter,
+        other: asyncio.StreamWriter,
         passes: Callable[[bytes, asyncio.Event], bool],
         said: asyncio.Event,
     ) -> None:
         try:
             while chunk := await source.read(65536):
                 await self._flows.wait()
-                if sink in self._forgotten or not passes(chunk, said):
+                if sink in self._forgotten:
+                    self._abort([sink, other])
+                    return
+                if not passes(chunk, said):
                     self.reset()
                     return
                 if sink.is_closing():  # the other end is gone: uvloop would raise

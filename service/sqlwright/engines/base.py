@@ -38,6 +38,8 @@ class SessionOptions:
     connect_timeout_seconds: float
     big_numbers_as_text: bool = False
     idle_in_transaction_timeout_seconds: float = 5.0
+    pooled: bool = False
+    """A pooler gives each transaction another session of the server, so nothing of a session's own holds."""
 
     @property
     def server_idle_seconds(self) -> float:

@@ -93,6 +93,8 @@ class Pool(Generic[C]):
         self._limits = limits
         self._free: list[C] = []
         self._lent: set[C] = set()
+        self._distrusted: set[C] = set()
+        """Of those that are lent."""
         self._waiters: dict[asyncio.Future[C], None] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._mending: set[asyncio.Task[None]] = set()
@@ -292,13 +294,16 @@ class Pool(Generic[C]):
             self._drop(connection)  # a task that is cancelled before it begins never reaches its own `except`
 
     def _give(self, connection: C) -> None:
-        if not self._hand_on(connection):
+        if self._distrusted and connection in self._distrusted:
+            self._drop(connection)
+        elif not self._hand_on(connection):
             self._lent.discard(connection)
             self._free.append(connection)
 
     def _drop(self, connection: C) -> None:
         if connection in self._lent:  # else `close` was faster
             self._lent.discard(connection)
+            self._distrusted.discard(connection)
             self._terminate(connection)
             self._shrunk()
 
@@ -310,7 +315,8 @@ class Pool(Generic[C]):
         self._grow()
 
     def distrust(self) -> None:
-        """Throw the free connections away: they lead to a server that is of no use any more."""
+        """Throw all connections away, what is lent when it comes back: their server is of no use any more."""
+        self._distrusted = set(self._lent)
         free, self._free = self._free, []
         for connection in free:
             self._terminate(connection)
@@ -354,6 +360,7 @@ class Pool(Generic[C]):
                 self._terminate(connection)
             self._free.clear()
             self._lent.clear()
+            self._distrusted.clear()
             for task in self._mending:
                 task.cancel()
         await asyncio.gather(*self._opening, *self._mending, return_exceptions=True)

@@ -112,6 +112,11 @@ async def resolve(
 @asynccontextmanager
 async def _locked(database: Database, settings: Settings, wait_seconds: float) -> AsyncIterator[Bookkeeping]:
     """A session of the writer's pool that no other runner shares the database with."""
+    if settings.pooler != "none":
+        hint = "give DATABASE_URL the database's own address for it, and leave SQLWRIGHT_POOLER out"
+        raise SettingsError(
+            "migrations need a session of their own, which a pooler in transaction mode has not", hint=hint
+        )
     async with database.lease(Access.SCRIPT) as lease:
         books = Bookkeeping(database.engine, lease, settings)
         await patiently(books.lock, wait_seconds)

@@ -55,6 +55,8 @@ class Dialect:
     """Lower-case type name without length → kind; names that are missing are Kind.OTHER or follow `affinity`."""
     other_types: frozenset[str] | None = None
     """Types of Kind.OTHER that there are besides `types`; None where people can make types of their own."""
+    has_poolers: bool = False
+    """There are programs before the server that give each transaction another session."""
     affinity: bool = False
     """Unknown type names follow SQLite's affinity rules (datatype3.html §3.1)."""
     bounds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -105,6 +107,7 @@ _COMMON: dict[str, Kind] = {
 
 POSTGRESQL = Dialect(
     name="postgresql",
+    has_poolers=True,
     nested_comments=True,
     escape_string_prefixes=frozenset("eE"),
     dollar_quotes=True,

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pymysql
 
 from sqlwright.address import each_host
+from sqlwright.engines import outage
 from sqlwright.engines.base import SessionOptions
 from sqlwright.engines.hosts import open_first
 from sqlwright.engines.mysql.errors import code_of, connection_refused
@@ -93,7 +94,7 @@ class MySQLConnector(Connector[Session]):
         names = ", ".join(f"'{n}'" for n in (*_READ_ONLY, *_RECURSIONS, *_OTHERS))
         known: dict[str, str] = dict((await session.fetch(f"SHOW VARIABLES WHERE Variable_name IN ({names})")).rows)
         if not self._options.read_only and any(known.get(name) in _ON for name in _SERVER_READS):
-            raise DatabaseUnavailable.read_only()  # also for who may write all the same: it is no primary
+            raise outage.read_only()  # also for who may write all the same: it is no primary
         session.packet_max = int(known.get(_PACKET, session.packet_max))
         session.time_setting = next((name for name in (_STATEMENT_TIME, _EXECUTION_TIME) if name in known), "")
         options = self._options

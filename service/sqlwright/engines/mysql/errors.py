@@ -7,6 +7,7 @@ from typing import Any
 
 import pymysql
 
+from sqlwright.engines import outage
 from sqlwright.errors import (
     CheckViolation,
     DatabaseError,
@@ -106,7 +107,7 @@ def translate(error: BaseException, access: Access) -> SqlwrightError | None:
         return StatementFailed("a text in the result is not valid UTF-8", native_message=str(error))
     if isinstance(error, pymysql.err.InterfaceError):
         # aiomysql refuses a closed connection before it sends anything.
-        return DatabaseUnavailable.lost(_LOST, native_message=str(error))
+        return outage.lost(_LOST, native_message=str(error))
     if isinstance(error, pymysql.err.MySQLError):
         return _from_server(error, access)
     if isinstance(error, OSError | TimeoutError | EOFError):
@@ -132,7 +133,7 @@ def _from_server(error: pymysql.err.MySQLError, access: Access) -> SqlwrightErro
     if code in READ_ONLY and (code != _OPTION or "read" in message):
         if access is Access.READ:
             return ReadQueryWrote("a query that only reads tried to write")
-        unavailable = DatabaseUnavailable.read_only(**native)
+        unavailable = outage.read_only(**native)
         unavailable.is_read_only = code != _TRANSACTION_READS
         return unavailable
     if code in LOST:
@@ -168,7 +169,7 @@ def lost(error: BaseException, access: Access) -> DatabaseError:
     code = code_of(error)
     native: dict[str, Any] = {"native_code": str(code) if code else "", "native_message": str(error)}
     if access is Access.READ:
-        return DatabaseUnavailable.lost(_LOST, **native)
+        return outage.lost(_LOST, **native)
     return OutcomeUnknown(f"{_LOST} after a write was sent: it may or may not have been applied", **native)
 
 

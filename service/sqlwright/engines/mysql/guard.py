@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from sqlwright.engines import outage
 from sqlwright.engines.mysql.backend import MySQLLease
 from sqlwright.engines.mysql.errors import translate
-from sqlwright.errors import DatabaseUnavailable, Outcome, OutcomeUnknown, StatementTimeout
+from sqlwright.errors import Outcome, OutcomeUnknown, StatementTimeout
 from sqlwright.query import Access
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ async def guarded(
         translated = translate(error, access)
         if isinstance(translated, OutcomeUnknown) and undone:
             translated = translate(error, Access.READ)
-        if isinstance(translated, DatabaseUnavailable) and translated.is_read_only:
+        if outage.speaks_of_server(translated):
             lease.distrust()
         if translated is None or translated is error:
             raise

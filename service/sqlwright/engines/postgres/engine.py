@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from sqlwright.config import Settings
+from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
 from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
@@ -63,6 +64,7 @@ class PostgresEngine(Engine):
     def __init__(self, settings: Settings) -> None:
         self._big_numbers_as_text = settings.big_numbers == "string"
         self._describe_timeout_seconds = settings.statement_timeout_seconds
+        self._pooled = settings.pooler == "transaction"
 
     def compile(self, query: Query, description: Description | None = None) -> PostgresProgram:
         return compile_query(query, description, big_numbers_as_text=self._big_numbers_as_text)
@@ -110,8 +112,30 @@ class PostgresEngine(Engine):
         access = program.query.access
         if lease.in_transaction:
             await self._join(lease, access, timeout_seconds)
+        elif self._pooled:
+            return await self._run_pooled(lease, program, values, window, timeout_seconds)
         work = self._run(lease.raw_connection, program, values, window, timeout_seconds)
         return await self._guarded(lease, access, timeout_seconds, work, undone=lease.in_transaction)
+
+    async def _run_pooled(
+        self,
+        lease: PostgresLease,
+        program: PostgresProgram,
+        values: Values,
+        window: Window | None,
+        timeout_seconds: float,
+    ) -> Result:
+        """A transaction for each call, with our settings in it."""
+        session, access = lease.raw_connection, program.query.access
+
+        async def work() -> Result:
+            await transaction.begin(session, None, read_only=access is Access.READ)
+            return await self._run(session, program, values, window, timeout_seconds)
+
+        result = await self._guarded(lease, access, timeout_seconds, work(), undone=True)
+        await self._guarded(lease, access, timeout_seconds, transaction.commit(session, timeout_seconds))
+        session.ended_well = True
+        return result
 
     async def _run(
         self, session: Session, program: PostgresProgram, values: Values, window: Window | None, timeout_seconds: float
@@ -158,9 +182,11 @@ class PostgresEngine(Engine):
         alone = not lease.in_transaction
 
         async def work() -> int:
+            if alone and self._pooled:
+                await transaction.begin(session, None, read_only=False)
             await _limit_time(session, timeout_seconds)
             statement = await _prepared(session, program.sql)
-            if alone:
+            if alone and not self._pooled:
                 await session.execute("BEGIN")
             return len(await statement.fetchmany(items))
 
@@ -255,11 +281,10 @@ class PostgresEngine(Engine):
             translated = translate(error, access)
             if isinstance(translated, OutcomeUnknown) and undone:
                 translated = translate(error, Access.READ)
-            if isinstance(translated, DatabaseUnavailable):
-                if translated.is_read_only:
-                    lease.distrust()
-                elif lease.in_transaction:
-                    translated.hint = _IDLE_HINT
+            if outage.speaks_of_server(translated):
+                lease.distrust()
+            if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
+                translated.hint = _IDLE_HINT
             if translated is None or translated is error:
                 raise
             raise translated from error
@@ -268,10 +293,11 @@ class PostgresEngine(Engine):
 async def _limit_time(session: Session, timeout_seconds: float | None) -> None:
     """Set the server's own limit for this use of the session; the reset brings back the session's."""
     wanted = 0 if timeout_seconds is None else milliseconds(timeout_seconds)
-    if wanted != session.limit_ms:
+    if wanted != session.limit_ms and (not session.locals or session.is_in_transaction()):
+        local = "LOCAL " if session.is_in_transaction() else ""
         try:
-            await session.execute(f"SET statement_timeout = {wanted}")
-        except Exception as error:  # nothing was changed, whatever statement comes after
+            await session.execute(f"SET {local}statement_timeout = {wanted}")
+        except Exception as error:  # nothing has been sent yet of what matters
             raise translate(error, Access.READ) or error from error
         session.limit_ms = wanted
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
+from sqlwright.engines import outage
 from sqlwright.errors import (
     CheckViolation,
     DatabaseError,
@@ -27,6 +28,9 @@ from sqlwright.errors import (
 from sqlwright.query import Access
 
 _LOST = "the connection to the database was lost"
+
+_POOLER_SAYS = "unsupported startup parameter"
+_POOLER = "a pooler stands before the database that keeps no sessions: it needs SQLWRIGHT_POOLER=transaction"
 
 CAUSES: tuple[tuple[str, type[DatabaseError], str], ...] = (
     # Most specific first: the first entry that the SQLSTATE starts with counts.
@@ -72,11 +76,11 @@ def translate(error: BaseException, access: Access) -> SqlwrightError | None:
         return StatementFailed("the database's answer could not be read", native_message=str(error))
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg refuses a closed connection before it sends anything.
-        return DatabaseUnavailable.lost(_LOST, native_message=str(error))
+        return outage.lost(_LOST, native_message=str(error))
     if isinstance(error, asyncpg.InternalClientError):
         if "another operation" in str(error):
             # The server has said that it ends the session, and the end itself is on its way: nothing was sent.
-            return DatabaseUnavailable.lost(_LOST, native_message=str(error))
+            return outage.lost(_LOST, native_message=str(error))
         return (
             _lost(error, access)
             if access is not Access.READ
@@ -96,7 +100,7 @@ def _from_server(error: asyncpg.PostgresError, access: Access) -> SqlwrightError
     if state == "25006":
         if access is Access.READ:
             return ReadQueryWrote("a query that only reads tried to write")
-        return DatabaseUnavailable.read_only(native_code=state, native_message=message)
+        return outage.read_only(native_code=state, native_message=message)
     if state.startswith("08") or (state.startswith(_UNKNOWN_AFTER_SEND) and access is not Access.READ):
         return _lost(error, access)
     cause, detail = next((cause, detail) for prefix, cause, detail in CAUSES if state.startswith(prefix))
@@ -112,7 +116,7 @@ def _from_server(error: asyncpg.PostgresError, access: Access) -> SqlwrightError
 def _lost(error: BaseException, access: Access) -> DatabaseError:
     code = str(getattr(error, "sqlstate", None) or "")
     if access is Access.READ:
-        return DatabaseUnavailable.lost(_LOST, native_code=code, native_message=str(error))
+        return outage.lost(_LOST, native_code=code, native_message=str(error))
     return OutcomeUnknown(
         f"{_LOST} after a write was sent: it may or may not have been applied",
         native_code=code,
@@ -123,6 +127,8 @@ def _lost(error: BaseException, access: Access) -> DatabaseError:
 def connection_refused(error: BaseException) -> DatabaseError | None:
     """The error of opening a connection: always `DatabaseUnavailable`, with the reason where the server gives one."""
     if isinstance(error, asyncpg.PostgresError):
+        if _POOLER_SAYS in str(error):
+            return DatabaseUnavailable(_POOLER, native_message=str(error))
         translated = _from_server(error, Access.READ)
         if isinstance(translated, DatabaseUnavailable) and not translated.was_lost:
             return translated
@@ -130,7 +136,7 @@ def connection_refused(error: BaseException) -> DatabaseError | None:
             "the database refuses the connection", native_code=error.sqlstate or "", native_message=str(error)
         )
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return DatabaseUnavailable.read_only(native_message=str(error))
+        return outage.read_only(native_message=str(error))
     if isinstance(error, TimeoutError):
         return DatabaseUnavailable("connecting to the database took too long", native_message=str(error))
     # ValueError: asyncpg cannot make sense of an option of the URL.

@@ -17,7 +17,7 @@ _numbers = count(1)
 
 # The whole result is wanted, so it is planned as such; and the loop may think about a row for as long as it likes.
 _ALL_OF_IT = "SET LOCAL cursor_tuple_fraction = 1"
-_ALONE = f"BEGIN READ ONLY; {_ALL_OF_IT}; SET LOCAL idle_in_transaction_session_timeout = 0"
+_STAY_IDLE = "SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
 async def stream(
@@ -38,8 +38,17 @@ async def stream(
     """
     session = lease.raw_connection
     name = f"sqlwright_stream_{next(_numbers)}"
-    await ready()
-    await guarded(session.execute(_ALL_OF_IT if lease.in_transaction else _ALONE))
+    begin = _ALL_OF_IT
+    if not lease.in_transaction:
+        begin = f"BEGIN READ ONLY; {session.locals}{_ALL_OF_IT}; {_STAY_IDLE}"
+        if session.locals:
+            session.limit_ms = session.timeout_ms
+    if session.locals:  # a limit of time holds for a transaction
+        await guarded(session.execute(begin))
+        await ready()
+    else:
+        await ready()
+        await guarded(session.execute(begin))
     await guarded(session.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {program.sql}", *values))
     fetch = f"FETCH FORWARD {chunk_rows} FROM {name}"
     while True:

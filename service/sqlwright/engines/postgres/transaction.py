@@ -21,7 +21,11 @@ async def begin(session: Session, isolation: Isolation | None, *, read_only: boo
     level = "" if isolation is None else f" ISOLATION LEVEL {isolation.replace('_', ' ').upper()}"
     # The snapshot is taken before any guard against writing stands: a serializable transaction that is read-only when
     # it takes it is not watched for conflicts, and stays unwatched when it writes later.
-    await session.execute(f"BEGIN{level} READ ONLY" if read_only else f"BEGIN{level}; SELECT 1")
+    access = " READ ONLY" if read_only else ""
+    first = "" if read_only else "SELECT 1"
+    await session.execute(f"BEGIN{level}{access}; {session.locals}{first}")
+    if session.locals:
+        session.limit_ms = session.timeout_ms
 
 
 async def commit(session: Session, timeout_seconds: float) -> None:
@@ -65,7 +69,7 @@ async def release_savepoint(session: Session, name: str) -> None:
 async def rollback_to_savepoint(session: Session, name: str) -> None:
     # A statement_timeout that was set after the savepoint is undone with the rest.
     await session.execute(
-        f"ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}; SET statement_timeout = {session.limit_ms}"
+        f"ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}; SET LOCAL statement_timeout = {session.limit_ms}"
     )
     session.reads_only = False
 
