@@ -24,8 +24,8 @@ SLOW_READERS = 6
 class Fault:
     name: str
     strike: Callable[[Scene], Awaitable[None]]
-    promise: float = 2.0
-    """Seconds until good calls are answered again on every connection: one, and one for the machine."""
+    promise: float = 5.0
+    """Seconds until good calls are answered again on every connection: one, and four for a busy machine."""
     breaks: bool = False
     """Clients' connections may end without an answer."""
 
@@ -136,7 +136,7 @@ async def slow_readers(scene: Scene) -> None:
 
 EVERYWHERE = (
     Fault("worker killed", worker_killed, breaks=True),
-    Fault("all workers killed", all_workers_killed, promise=5.0, breaks=True),
+    Fault("all workers killed", all_workers_killed, promise=10.0, breaks=True),
     Fault("files changed", files_changed),
     Fault("wrong file", wrong_file),
     Fault("flood", flood),
