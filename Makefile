@@ -5,9 +5,10 @@ BIN     = $(VENV)/bin
 
 .PHONY: demo test chaos bench lint check format clean
 
-# How long `make chaos` takes: seconds of load and faults, and calls of the soak, for each engine.
-SECONDS ?= 75
-CALLS   ?= 100000
+# How long `make chaos` takes, for each engine: seconds of load and faults, seconds of too much load, calls of the soak.
+SECONDS  ?= 75
+OVERLOAD ?= 60
+CALLS    ?= 100000
 
 demo: $(VENV)/.sqlwright
 	$(BIN)/sqlwright demo --queries queries
@@ -16,7 +17,8 @@ test: $(VENV)/.sqlwright-test
 	$(BIN)/pytest -n auto --dist worksteal
 
 chaos: $(VENV)/.sqlwright-test
-	@PYTHONPATH=tests:tests/faults $(BIN)/python -m chaos --seconds $(SECONDS) --calls $(CALLS) $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) $(ENGINES)
+	@PYTHONPATH=tests:tests/faults $(BIN)/python -m chaos --seconds $(SECONDS) --overload $(OVERLOAD) --calls $(CALLS) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) $(ENGINES)
 
 lint: $(VENV)/.sqlwright-test
 	$(BIN)/ruff check --no-cache service tests

@@ -64,12 +64,14 @@ async def frozen(scene: Scene) -> None:
 
 
 async def cut(scene: Scene) -> None:
-    """Somewhere in an answer, among them that of a COMMIT."""
+    """Somewhere in an answer, and around a COMMIT."""
     proxy = _there(scene).proxy
-    for _ in range(12):
+    for _ in range(8):
         proxy.cut_after = scene.dice.choice((0, 1, 20, 100, 500, 5_000))
-        await asyncio.sleep(scene.dice.uniform(0.02, 0.2))
-    proxy.cut_after = None
+        await asyncio.sleep(scene.dice.uniform(0.02, 0.1))
+        proxy.cut_at, proxy.cut_delivers = b"COMMIT", scene.dice.random() < 0.5
+        await asyncio.sleep(scene.dice.uniform(0.02, 0.1))
+    proxy.cut_after = proxy.cut_at = None
 
 
 OF_SERVERS = (

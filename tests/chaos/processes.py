@@ -16,7 +16,9 @@ class Footprint:
     rss_mb: float
     threads: int
     descriptors: int
-    """Besides pipes, which are the parent's: a worker that replaces another inherits more of them."""
+    """Without pipes, which are the parent's: a worker that replaces another inherits more of them. A database's file
+    counts once: SQLite keeps a closed connection's descriptor for the next one, because closing it would drop the locks
+    of all."""
 
     def fits(self, other: Footprint) -> bool:
         """No more threads and descriptors than there."""
@@ -40,9 +42,10 @@ def footprint(parent: int) -> Footprint:
 def _of(process: int) -> tuple[float, int, int]:
     folder = Path(f"/proc/{process}")
     pages = int((folder / "statm").read_text(encoding="ascii").split()[1])
-    descriptors = [_target(link) for link in (folder / "fd").iterdir()]
-    own = sum(not target.startswith("pipe:") for target in descriptors)
-    return pages * _PAGE_BYTES / 1e6, len(list((folder / "task").iterdir())), own
+    targets = [_target(link) for link in (folder / "fd").iterdir()]
+    files = {target for target in targets if target.endswith(".db")}
+    others = [target for target in targets if not target.startswith("pipe:") and target not in files]
+    return pages * _PAGE_BYTES / 1e6, len(list((folder / "task").iterdir())), len(files) + len(others)
 
 
 def _target(link: Path) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from chaos.result import ChaosResult, SoakResult
+from chaos.result import ChaosResult, OverloadResult, SoakResult
 from chaos.stage import Watch
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -71,6 +71,11 @@ def show_chaos(console: Console, result: ChaosResult) -> None:
     _show_complaints(console, result.complaints, result.verdict.faults)
 
 
+def show_overload(console: Console, result: OverloadResult) -> None:
+    console.print(f"[bold]{result.engine}[/]: {result.line}", highlight=False)
+    _show_complaints(console, dict.fromkeys(result.complaints, 1), {})
+
+
 def show_soak(console: Console, result: SoakResult) -> None:
     console.print(f"[bold]{result.engine}[/]: {result.line}", highlight=False)
     console.print(f"  memory over time {curve(result.samples)} {max(result.samples):.0f} MB", highlight=False)
@@ -84,11 +89,7 @@ def _show_complaints(console: Console, complaints: dict[str, int], faults: dict[
         console.print(f"FAILED: {len(ids)} {what}, as {ids[:10]}", style="red", markup=False, highlight=False)
 
 
-def show_lines(console: Console, results: Iterable[ChaosResult]) -> None:
-    for result in results:
-        console.print(
-            f"{result.engine:10} {result.line}",
-            style="green" if result.passed else "red",
-            highlight=False,
-            soft_wrap=True,
-        )
+def show_line(console: Console, result: ChaosResult, overload: OverloadResult | None) -> None:
+    good = result.passed and (overload is None or overload.passed)
+    style = "green" if good else "red"
+    console.print(f"{result.engine:10} {result.line(overload)}", style=style, highlight=False, soft_wrap=True)

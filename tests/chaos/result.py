@@ -25,6 +25,36 @@ class Struck:
 
 
 @dataclass(frozen=True, slots=True)
+class OverloadResult:
+    """What `overload.Held` tells, and which promises it breaks."""
+
+    engine: str
+    seconds: float
+    goodput: float
+    accepted_p99_seconds: float
+    recovery_seconds: float
+    capacity: float
+    shed_p50_seconds: float
+    statuses: dict[str, int]
+    complaints: list[str]
+
+    @property
+    def passed(self) -> bool:
+        return not self.complaints
+
+    @property
+    def line(self) -> str:
+        return (
+            f"three times {self.capacity:.0f} calls/s for {self.seconds:g} s: goodput {self.goodput:.2f} of the"
+            f" capacity, p99 {self.accepted_p99_seconds:.2f} s, half of the refusals in"
+            f" {self.shed_p50_seconds * 1000:.0f} ms, recovered in {self.recovery_seconds:.2f} s"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed, "line": self.line}
+
+
+@dataclass(frozen=True, slots=True)
 class ChaosResult:
     engine: str
     seed: int
@@ -42,17 +72,15 @@ class ChaosResult:
     after: Footprint
     verdict: Verdict
     complaints: dict[str, int]
-    held: float | None = None
-    """Goodput under three times the capacity, as a part of it; None where it was not measured."""
 
     @property
     def passed(self) -> bool:
         return not self.complaints and not self.verdict.faults and all(fault.survived for fault in self.faults)
 
-    @property
-    def line(self) -> str:
+    def line(self, overload: OverloadResult | None = None) -> str:
+        """The last line of the table of reliability, for one engine."""
         survived = sum(fault.survived for fault in self.faults)
-        held = "not measured" if self.held is None else f"{self.held:.2f}"
+        held = "not measured" if overload is None else f"{overload.goodput:.2f}"
         return (
             f"load held {held} / faults survived {survived} of {len(self.faults)}"
             f" / bad inputs {self.bad_inputs:,}, 5xx {self.internal}"
@@ -60,7 +88,7 @@ class ChaosResult:
         )
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "passed": self.passed, "line": self.line}
+        return {**asdict(self), "passed": self.passed}
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,6 @@ class Scene:
     load: Load
     queries: Path
     dice: random.Random
-    replaced: float = 0.0
-    """When workers were last replaced."""
 
     @property
     def ended(self) -> bool:

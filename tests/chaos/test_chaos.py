@@ -36,9 +36,9 @@ async def test_faults_under_load(engine: str, faults: tuple[str, ...], tally: Ta
     tally.acknowledged(result.verdict.acknowledged, len(result.verdict.lost))
     assert result.passed, (result.complaints, result.verdict.faults)
     assert [struck.name for struck in result.faults] == list(faults)
-    assert result.verdict.acknowledged > 500
-    assert result.walks > 10
-    assert result.answers["failing transaction"]["refused"] > 10
+    assert result.verdict.acknowledged > 100
+    assert result.walks > 3
+    assert result.answers["failing transaction"]["refused"] > 3
 
 
 @pytest.mark.reliability(37)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from fault_proxy import FaultProxy
 
+import sqlwright
 from mariadb_server import connect, execute
+from record_shop import write_files
 from sqlwright.errors import DatabaseError, DatabaseUnavailable, StatementTimeout
 from workbench import Bench
 
@@ -163,3 +167,30 @@ async def test_a_server_that_is_full_is_unavailable(bench: Bench, mysql_url: str
         await other.database.close()
     finally:
         execute(mysql_url, f"DROP USER {name}")
+
+
+def test_a_line_that_is_lost_inside_a_transaction(mysql_url: str, tmp_path: Path) -> None:
+    """Under the loop of `serve`, where writing to a connection that is closed raises."""
+
+    async def lose(db: sqlwright.Client, proxy: FaultProxy) -> None:
+        async with db.transaction() as tx:
+            await tx.run("add")
+            proxy.reset()
+            await asyncio.sleep(0.1)
+            await tx.run("add")
+
+    async def work() -> None:
+        queries = write_files(tmp_path, FILES)
+        proxy = FaultProxy(mysql_url)
+        await proxy.accept()
+        try:
+            async with sqlwright.connect(proxy.address, queries=queries) as db:
+                await db.run("setup")
+                with pytest.raises(DatabaseUnavailable) as caught:
+                    await lose(db, proxy)
+                assert caught.value.outcome == "none"
+                assert await db.run("n") == 0
+        finally:
+            proxy.refuse()
+
+    uvloop.run(work())

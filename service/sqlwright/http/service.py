@@ -23,6 +23,7 @@ from sqlwright.errors import (
     Diagnostic,
     QueryInvalid,
     SqlwrightError,
+    StatementTimeout,
     TooManyWaiting,
     UnknownTable,
 )
@@ -47,6 +48,9 @@ DESCRIBED_AGAIN_SECONDS = 1.0
 """How often at most a query is described again because its statement failed."""
 ANSWER_KEPT_SECONDS = 0.5
 """How long the database's last answer to a readiness probe is believed."""
+
+_AWAY = (DatabaseUnavailable, DatabaseCorrupt, AcquireTimeout, TooManyWaiting, StatementTimeout)
+"""What says nothing about the query that was being described."""
 
 _PROBE = Query(
     name="",  # no query has this name
@@ -231,14 +235,14 @@ class Service:
         try:
             described = [await self._describe(query) for query in list(self.served.callable)]
             return await self._see_tables() and all(described)
-        except (DatabaseUnavailable, DatabaseCorrupt, AcquireTimeout, TooManyWaiting):
+        except _AWAY:
             return False  # the others would say the same
 
     async def _describe(self, query: Query) -> bool:
         try:
             await self.contracts.get(query)
             self._described[query.name] = query
-        except (DatabaseUnavailable, DatabaseCorrupt, AcquireTimeout, TooManyWaiting):
+        except _AWAY:
             raise
         except QueryInvalid:
             self._described[query.name] = query
@@ -251,7 +255,7 @@ class Service:
     async def _see_tables(self) -> bool:
         try:
             await self.look_at_tables()
-        except (DatabaseUnavailable, DatabaseCorrupt, AcquireTimeout, TooManyWaiting):
+        except _AWAY:
             raise
         except Exception as error:
             self.log.failure("the tables could not be described", error)
