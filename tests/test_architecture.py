@@ -13,6 +13,7 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
 FLOORS = (
+    {"diagnostic"},
     {"errors"},
     {"query"},
     {"sql"},

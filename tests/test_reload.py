@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.query import Query
 from sqlwright.registry import Registry, Reload, load_registry
 from sqlwright.reload import call_of, watch

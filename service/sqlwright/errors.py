@@ -1,4 +1,4 @@
-"""Every exception sqlwright raises, and the diagnostic that points into a query file.
+"""Every exception sqlwright raises.
 
     SqlwrightError
     ├── SettingsError              a key, a value or a pair of settings is wrong
@@ -28,11 +28,11 @@ Drivers' exceptions become these at one boundary per engine; these become status
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from sqlwright.diagnostic import Diagnostic, ParameterFault
+
 Outcome = Literal["none", "applied", "unknown"]
-Severity = Literal["error", "warning"]
 
 NOTES_MAX = 10  # faults that a traceback shows
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from typing import Literal as OneOf
 
-from sqlwright.errors import Diagnostic, Severity
+from sqlwright.diagnostic import Diagnostic, Severity
 
 
 class Cardinality(StrEnum):

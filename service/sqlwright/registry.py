@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlwright.errors import Diagnostic, LoadError, UnknownQuery
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import LoadError, UnknownQuery
 from sqlwright.query import Query
 from sqlwright.sql.dialect import Dialect
 from sqlwright.sql.folder import parents

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from watchfiles import Change, awatch
 
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.query import Access, Query
 from sqlwright.registry import Registry, Reload, reload
 from sqlwright.sql.dialect import Dialect

@@ -13,7 +13,8 @@ import pytest
 
 from sqlwright.cli import output
 from sqlwright.cli import progress as progress_module
-from sqlwright.errors import DatabaseUnavailable, Diagnostic
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import DatabaseUnavailable
 
 DIAGNOSTIC = Diagnostic("error", "a.sql", 2, 8, "x", "no such column", "write b", "SELECT\ta \x1b[2J", 1)
 

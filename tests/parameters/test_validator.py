@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlwright.errors import InvalidParameters, ParameterFault, QueryInvalid
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import InvalidParameters, QueryInvalid
 from sqlwright.parameters import FAULTS_MAX, Call, Validator, compile_validator
 from sqlwright.parameters.json_body import dump_json, parse_json
 from sqlwright.query import (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.query import Cardinality, Kind, Literal, Parameter, Query, SourceFile, SqlType
 from sqlwright.sql.dialect import DIALECTS, MYSQL, POSTGRESQL, SQLITE, Dialect
 from sqlwright.sql.header import SIGILS, WORDS

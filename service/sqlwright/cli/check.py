@@ -15,7 +15,8 @@ from sqlwright.cli import options, output, session
 from sqlwright.cli.progress import progress
 from sqlwright.config import Settings
 from sqlwright.contract import Contract, Contracts
-from sqlwright.errors import DatabaseUnavailable, Diagnostic, QueryInvalid, SqlwrightError
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import DatabaseUnavailable, QueryInvalid, SqlwrightError
 from sqlwright.query import Query
 from sqlwright.sql.loader import Loaded, load_folder
 

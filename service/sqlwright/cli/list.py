@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlwright.cli import options, output
 from sqlwright.config import Settings
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.query import Query
 from sqlwright.sql.dialect import DIALECTS
 from sqlwright.sql.loader import Loaded, load_folder

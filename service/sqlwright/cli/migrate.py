@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from sqlwright.cli import options, output, session
 from sqlwright.cli.progress import progress
 from sqlwright.config import Settings
-from sqlwright.errors import Diagnostic, LoadError, QueryInvalid, SettingsError, SqlwrightError
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import LoadError, QueryInvalid, SettingsError, SqlwrightError
 
 if TYPE_CHECKING:
     from sqlwright.database import Database

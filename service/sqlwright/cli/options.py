@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from sqlwright.address import parse_address
 from sqlwright.cli import output
 from sqlwright.config import Settings, flag, load_settings, variable
-from sqlwright.errors import Diagnostic, SettingsError
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import SettingsError
 from sqlwright.sql.dialect import Dialect
 
 EVERYWHERE = ("database_url", "queries")

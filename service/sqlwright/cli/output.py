@@ -11,15 +11,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from sqlwright.errors import (
-    DatabaseError,
-    Diagnostic,
-    InvalidParameters,
-    LoadError,
-    QueryInvalid,
-    SqlwrightError,
-    UnknownQuery,
-)
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import DatabaseError, InvalidParameters, LoadError, QueryInvalid, SqlwrightError, UnknownQuery
 
 if TYPE_CHECKING:
     from rich.console import Console

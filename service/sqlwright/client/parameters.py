@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from sqlwright.contract import Contract
-from sqlwright.errors import InvalidParameters, ParameterFault
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import InvalidParameters
 from sqlwright.parameters import FAULTS_MAX
 from sqlwright.parameters.refusal import Refused, clipped
 from sqlwright.plan import Plan, make_bulk_plan, make_plan, make_script_plan

@@ -8,7 +8,8 @@ from typing import Any, TypeVar, overload
 from sqlwright.client.parameters import put_json_value
 from sqlwright.client.source import Memory
 from sqlwright.crud import Operation, Table, Tables, perform
-from sqlwright.errors import InvalidParameters, NoRow, ParameterFault, RowMismatch
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import InvalidParameters, NoRow, RowMismatch
 from sqlwright.execute import Where
 from sqlwright.query import Access
 from sqlwright.rows import Into, Row, fields_of, mapper_of

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlwright.crud.table import Table
-from sqlwright.errors import InvalidParameters, ParameterFault
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import InvalidParameters
 from sqlwright.parameters import FAULTS_MAX, Validator
 from sqlwright.parameters.refusal import clipped, quoted
 from sqlwright.parameters.values import type_fault

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from sqlwright.crud.table import Constraint, Table
+from sqlwright.diagnostic import ParameterFault
 from sqlwright.errors import (
     CheckViolation,
     DatabaseError,
     ForeignKeyViolation,
     InvalidValue,
     NotNullViolation,
-    ParameterFault,
     UniqueViolation,
 )
 from sqlwright.query import Kind

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sqlwright.crud.table import Table, TableColumn
-from sqlwright.errors import ParameterFault
+from sqlwright.diagnostic import ParameterFault
 from sqlwright.parameters import FAULTS_MAX
 from sqlwright.parameters.query_string import split_query_string
 from sqlwright.parameters.refusal import Refused, clipped, quoted, shown

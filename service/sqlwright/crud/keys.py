@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from sqlwright.crud.table import Table
-from sqlwright.errors import InvalidParameters, ParameterFault
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import InvalidParameters
 from sqlwright.parameters import Validator
 from sqlwright.parameters.refusal import quoted
 

@@ -17,7 +17,8 @@ from sqlwright.crud.schema import Schema
 from sqlwright.crud.statements import Shape, replaceable
 from sqlwright.crud.table import Kind, Table
 from sqlwright.database import Database
-from sqlwright.errors import InvalidParameters, MethodNotAllowed, ParameterFault, QueryInvalid
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import InvalidParameters, MethodNotAllowed, QueryInvalid
 from sqlwright.parameters import FAULTS_MAX, Call, Validator
 from sqlwright.plan import Plan, make_plan
 from sqlwright.query import Kind as QueryKind

@@ -16,7 +16,8 @@ from starlette.types import Receive, Scope, Send
 from sqlwright import __version__
 from sqlwright.address import parse_address
 from sqlwright.config import Settings, load_settings
-from sqlwright.errors import Diagnostic, SqlwrightError
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import SqlwrightError
 from sqlwright.http.docs import docs_asset, docs_page
 from sqlwright.http.exchange import Exchange
 from sqlwright.http.frame import Frame

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 from sqlwright.config import Settings
+from sqlwright.diagnostic import ParameterFault
 from sqlwright.errors import (
     BodyTooSlow,
     ClientLeft,
@@ -16,7 +17,6 @@ from sqlwright.errors import (
     InvalidParameters,
     MethodNotAllowed,
     Outcome,
-    ParameterFault,
     SqlwrightError,
 )
 from sqlwright.http.exchange import Exchange

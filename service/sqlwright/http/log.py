@@ -10,7 +10,8 @@ from typing import Any, TextIO
 import orjson
 
 from sqlwright.config import Settings
-from sqlwright.errors import AcquireTimeout, DatabaseError, Diagnostic, QueryInvalid, TooManyWaiting
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import AcquireTimeout, DatabaseError, QueryInvalid, TooManyWaiting
 from sqlwright.http.exchange import Exchange
 from sqlwright.http.gathered import Gathered
 from sqlwright.http.metrics import METRICS_PATH

@@ -12,7 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from sqlwright import errors
-from sqlwright.errors import Diagnostic, ParameterFault, SqlwrightError
+from sqlwright.diagnostic import Diagnostic, ParameterFault
+from sqlwright.errors import SqlwrightError
 from sqlwright.http import content_coding
 from sqlwright.http.exchange import Exchange, Header
 from sqlwright.http.responses import Answer

@@ -15,12 +15,12 @@ from sqlwright.config import Settings
 from sqlwright.contract import Contracts
 from sqlwright.crud import Table, Tables
 from sqlwright.database import Database
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.engines.pool import PoolStatus
 from sqlwright.errors import (
     AcquireTimeout,
     DatabaseCorrupt,
     DatabaseUnavailable,
-    Diagnostic,
     QueryInvalid,
     SqlwrightError,
     StatementTimeout,

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.registry import Registry
 
 _QUERIES = "queries"

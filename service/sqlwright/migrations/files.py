@@ -12,7 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlwright.errors import Diagnostic, LoadError, SettingsError
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import LoadError, SettingsError
 from sqlwright.migrations.statements import Script, read_script
 from sqlwright.query import SourceFile
 from sqlwright.sql.dialect import DIALECTS, Dialect

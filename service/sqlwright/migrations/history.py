@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlwright.errors import Diagnostic, LoadError
+from sqlwright.diagnostic import Diagnostic
+from sqlwright.errors import LoadError
 from sqlwright.migrations.files import Migration
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.query import Access, Cardinality, Query, SourceFile, Statement, Text
 from sqlwright.sql.blocks import split
 from sqlwright.sql.dialect import Dialect

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlwright.errors import InvalidParameters, ParameterFault
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import InvalidParameters
 from sqlwright.parameters import paging
 from sqlwright.parameters.arguments import Argument, Bind, compile_argument
 from sqlwright.parameters.later import Later, Resolve

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.sql.dialect import DIALECTS, Dialect
 from sqlwright.sql.header import query_name
 from sqlwright.sql.report import near

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.query import Query, SourceFile
 from sqlwright.sql.dialect import Dialect
 from sqlwright.sql.folder import FolderWalk, QueryFile, parents, read_text

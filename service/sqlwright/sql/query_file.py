@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.query import Access, Cardinality, Parameter, Query, Slot, SourceFile, Statement
 from sqlwright.sql.blocks import Block, split
 from sqlwright.sql.dialect import Dialect

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sqlwright.errors import Diagnostic
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.query import SourceFile
 
 MESSAGES_MAX = 50

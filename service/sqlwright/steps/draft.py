@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from sqlwright.errors import InvalidParameters, ParameterFault
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import InvalidParameters
 from sqlwright.parameters import FAULTS_MAX
 from sqlwright.parameters.later import Later
 from sqlwright.parameters.refusal import Refused, clipped, quoted, shown

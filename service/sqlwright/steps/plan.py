@@ -9,7 +9,8 @@ from itertools import islice
 from sqlwright.config import Settings
 from sqlwright.contract import Contract, Contracts
 from sqlwright.crud import Operation, Tables
-from sqlwright.errors import CallError, InvalidParameters, ParameterFault, QueryInvalid
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import CallError, InvalidParameters, QueryInvalid
 from sqlwright.parameters import FAULTS_MAX
 from sqlwright.plan import Plan, make_bulk_plan, make_plan
 from sqlwright.query import Access, Cardinality, Isolation, Query, Window

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlwright.errors import MalformedRequest, ParameterFault
+from sqlwright.diagnostic import ParameterFault
+from sqlwright.errors import MalformedRequest
 from sqlwright.parameters import FAULTS_MAX
 from sqlwright.parameters.json_body import DEPTH_LIMIT, parse_json
 from sqlwright.parameters.later import Later

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from sqlwright.diagnostic import Diagnostic
 from sqlwright.engines.inference.catalogue import Catalogue
 from sqlwright.engines.inference.words import Word
-from sqlwright.errors import Diagnostic, QueryInvalid
+from sqlwright.errors import QueryInvalid
 from sqlwright.query import Cardinality, Column, Query, Slot, Text
 from sqlwright.sql.report import near
 from sqlwright.sql.statement import Rendered
