@@ -118,9 +118,8 @@ class Ledger:
 
     def state(self, row: Row, engine: str) -> str:
         """`passed`, `failed`, `skipped`, or `not run`."""
-        outcomes = self._outcomes.get((row.number, engine)) or set()
-        if engine != ANY:
-            outcomes = outcomes | (self._outcomes.get((row.number, ANY)) or set())
+        tried = (engine, ANY) if engine != ANY else (ANY, *ENGINES)
+        outcomes = set().union(*(self._outcomes.get((row.number, one), set()) for one in tried))
         return next((word for word in ("failed", "passed", "skipped") if word in outcomes), "not run")
 
     def pairs(self) -> Iterator[tuple[Row, str, str]]:

@@ -96,7 +96,7 @@ REFUSED: list[tuple[str, object]] = [
         ("flag", 1), ("bit1", 1), ("whole", "1"), ("name", 0), ("body", 1.5), ("name", True), ("mood", 1), ("raw", "?"),
         ("token", "x"), ("price", "NaN"), ("one", "Infinity"), ("one", "NaN"), ("large", 10**35),
         ("price", Decimal("1e-40")), ("price", Decimal("1e300")), ("day", "infinity"), ("day", "10000-01-01"),
-        ("day", "0001-01-01 BC"), ("moment", "-infinity"), ("moment", "2026-01-01T00:00:00Z"), ("clock", "25:00"),
+        ("day", "0001-01-01 BC"), ("moment", "-infinity"), ("moment", "2026-01-01T00:00:00Z"), ("clock", "839:00"),
         ("instant", "0001-01-01T00:00:00+02:00"), ("name", "\ud800"),
 ]  # fmt: skip
 

@@ -7,7 +7,7 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -158,7 +158,8 @@ class MariaDB(OwnServer):
         with closing(mariadb_server.connect(self.url)) as connection, connection.cursor() as cursor:
             cursor.execute(sessions)
             for (number,) in cursor.fetchall():
-                cursor.execute(f"KILL CONNECTION {number}")
+                with suppress(pymysql.err.OperationalError):  # one that has ended meanwhile
+                    cursor.execute(f"KILL CONNECTION {number}")
 
     def connect(self, url: str) -> Callable[[], None] | None:
         try:

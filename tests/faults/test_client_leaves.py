@@ -169,7 +169,7 @@ async def fifty_at_once(served: Served) -> int:
     await served.until(lambda pools: pools["reader waiting"] == 18 and pools["writer waiting"] >= 28, 10)
     for connection in connections:
         connection.close()
-    await served.until_idle(2)
+    await served.until_idle(5)  # each of the few connections is mended
     assert not await served.asleep()
     return len(connections)
 

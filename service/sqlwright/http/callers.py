@@ -11,7 +11,7 @@ import time
 
 from sqlwright.http.exchange import Exchange, Receive
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.1
 """Between two looks at the calls that run."""
 WATCHED_SECONDS = 0.5
 """The age from which a call is watched. Under load calls wait that long in a line, and watching costs as much as a

@@ -52,10 +52,17 @@ def pytest_configure(config: pytest.Config) -> None:
     _least(config)
     from sqlwright.testing import fixtures, short_names  # after pytest-asyncio is there, or is not
 
-    taken = any(hasattr(plugin, name) for plugin in config.pluginmanager.get_plugins() for name in SHORT_NAMES)
+    plugins = config.pluginmanager.get_plugins()
+    taken = any(_is_fixture(getattr(plugin, name, None)) for plugin in plugins for name in SHORT_NAMES)
     config.pluginmanager.register(fixtures, "sqlwright_fixtures")
     if not taken:
         config.pluginmanager.register(short_names, "sqlwright_short_names")
+
+
+def _is_fixture(found: object) -> bool:
+    """Not everything of that name in a plugin's module is one: some import a function `seed`."""
+    # A class since pytest 8.4, a mark on the function before.
+    return type(found).__name__ == "FixtureFunctionDefinition" or hasattr(found, "_pytestfixturefunction")
 
 
 def _least(config: pytest.Config) -> float | None:
