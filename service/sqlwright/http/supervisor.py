@@ -135,7 +135,8 @@ class Supervisor:
         finally:
             signal.set_wakeup_fd(old)
             for number, handler in before.items():
-                signal.signal(number, handler)
+                # The program ends after a stop: who asks twice must not cut its last moments and spoil its exit code.
+                signal.signal(number, signal.SIG_IGN if self._stopping else handler)
 
     def _ask_stop(self, *_: object) -> None:
         self._stop_asked = True
