@@ -337,8 +337,8 @@ class DatabaseUnavailable(DatabaseError):
 
     code = "database_unavailable"
     retryable = True
-    was_lost = is_read_only = False
-    """See `engines/outage.py`."""
+    was_lost = is_read_only = needs_setting = False
+    """See `engines/outage.py`. With the last, waiting will not help: the message names the setting."""
 
 
 class AcquireTimeout(DatabaseError):

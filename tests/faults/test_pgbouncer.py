@@ -18,6 +18,7 @@ from served import Caller, serving
 import mariadb_server
 from record_shop import assert_problem, run_script
 from sqlwright.errors import DatabaseUnavailable, SettingsError, StatementTimeout, UniqueViolation
+from sqlwright.http.connection_limit import check_connections
 from sqlwright.migrations import migrate
 from workbench import Bench
 
@@ -183,6 +184,8 @@ async def test_without_the_setting_it_is_named(open_bench: Any, bouncer: PgBounc
     plain: Bench = await open_bench(bouncer.url, FILES)
     with pytest.raises(DatabaseUnavailable, match="SQLWRIGHT_POOLER=transaction"):
         await plain.call("items.count")
+    with pytest.raises(SettingsError, match="SQLWRIGHT_POOLER=transaction"):  # `serve` does not start
+        await asyncio.to_thread(check_connections, plain.settings)
 
 
 async def test_migrations_go_to_the_database_itself(bench: Bench, tmp_path: Path) -> None:

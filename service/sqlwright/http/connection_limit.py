@@ -6,7 +6,7 @@ import asyncio
 
 from sqlwright.config import Settings, variable
 from sqlwright.database import Database
-from sqlwright.errors import SettingsError, SqlwrightError
+from sqlwright.errors import DatabaseUnavailable, SettingsError, SqlwrightError
 from sqlwright.http.log import Log
 from sqlwright.query import Access
 
@@ -17,6 +17,10 @@ def check_connections(settings: Settings) -> bool:
     """Ask the database once. False when it could not be asked in `connect_timeout_seconds`; raises `SettingsError`."""
     try:
         refusal = asyncio.run(_ask_alone(settings))
+    except DatabaseUnavailable as error:
+        if error.needs_setting:
+            raise SettingsError(str(error)) from None
+        return False
     except (SqlwrightError, TimeoutError):
         return False  # down or busy: the start does not wait for it
     if refusal is not None:

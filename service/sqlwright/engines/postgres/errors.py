@@ -128,7 +128,9 @@ def connection_refused(error: BaseException) -> DatabaseError | None:
     """The error of opening a connection: always `DatabaseUnavailable`, with the reason where the server gives one."""
     if isinstance(error, asyncpg.PostgresError):
         if _POOLER_SAYS in str(error):
-            return DatabaseUnavailable(_POOLER, native_message=str(error))
+            refused = DatabaseUnavailable(_POOLER, native_message=str(error))
+            refused.needs_setting = True
+            return refused
         translated = _from_server(error, Access.READ)
         if isinstance(translated, DatabaseUnavailable) and not translated.was_lost:
             return translated
