@@ -53,7 +53,10 @@ class Expressions(Calls):
                 translated = self._where.engine.translate(error, access)
                 if translated is None or translated is error:
                     raise
-                raise translated from error
+                try:
+                    raise translated from error
+                finally:
+                    del translated  # its traceback leads back here: a cycle would keep all of the call
 
 
 def _access(expression: Any) -> Access:

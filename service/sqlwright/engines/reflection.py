@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from sqlwright.query import SqlType
@@ -99,20 +100,49 @@ def read_tables(
     return metadata
 
 
-async def read_tables_over(
-    driver: str, connection: Any, names: Collection[str] | None, spelled: Callable[[str], str] = str
+class SchemaReader:
+    """`read_tables` over an asynchronous driver's connections, each lent for as long as that takes.
+
+    One for each database, kept: SQLAlchemy's caches hold every dialect that they have met, with all the statements made
+    for it, and a dialect for each reading would fill them up.
+    """
+
+    def __init__(self, driver: str) -> None:
+        self._driver = driver
+        self._lent: ContextVar[Any] = ContextVar("lent")
+        self._engine: AsyncEngine | None = None
+
+    async def read(
+        self, connection: Any, names: Collection[str] | None, spelled: Callable[[str], str] = str
+    ) -> sqlalchemy.MetaData:
+        """`connection` is the driver's, `Borrowed`. Raises the driver's errors."""
+        self._engine = engine = self._engine or self._make()
+        token = self._lent.set(connection)
+        try:
+            async with engine.connect() as opened:
+                return await opened.run_sync(_look_again, names, spelled)
+        except BaseException as error:
+            self._engine = None
+            if isinstance(error, DBAPIError):
+                raise native_error(error) from error
+            raise
+        finally:
+            self._lent.reset(token)
+
+    def _make(self) -> AsyncEngine:
+        async def lend(*_: Any, **__: Any) -> Any:
+            return self._lent.get()
+
+        return create_async_engine(
+            f"{self._driver}://", async_creator=lend, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
+
+
+def _look_again(
+    connection: sqlalchemy.Connection, names: Collection[str] | None, spelled: Callable[[str], str]
 ) -> sqlalchemy.MetaData:
-    """The same over an asynchronous driver. `connection` is the driver's, `Borrowed`. Raises the driver's errors."""
-
-    async def lend(*_: Any, **__: Any) -> Any:
-        return connection
-
-    engine = create_async_engine(f"{driver}://", async_creator=lend, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    try:
-        async with engine.connect() as opened:
-            return await opened.run_sync(read_tables, names, spelled)
-    except DBAPIError as error:
-        raise native_error(error) from error
+    connection.dialect.initialize(connection)  # the server may be another one than the last time
+    return read_tables(connection, names, spelled)
 
 
 def native_error(error: DBAPIError) -> BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from sqlwright.engines.base import Engine
@@ -46,4 +47,6 @@ async def begin(
             await tx.rollback(error)
             raise
         finally:
-            await tx.leave(lambda: holding.__aexit__(type(left_by) if left_by else None, left_by, None))
+            give_back = partial(holding.__aexit__, type(left_by) if left_by else None, left_by, None)
+            left_by = None  # its traceback leads back here: a cycle would keep all of the call until it is collected
+            await tx.leave(give_back)

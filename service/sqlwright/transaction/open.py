@@ -105,7 +105,7 @@ class OpenTransaction:
                 await self._undo(level, name, error)
                 raise
             finally:
-                level.ended = True
+                level.ended, level.failure = True, None
                 innermost.set(before)
         finally:
             outer.give()
@@ -197,6 +197,7 @@ class OpenTransaction:
     async def leave(self, give_back: Callable[[], Awaitable[Any]]) -> None:
         """Give the connection back; when a statement of another task still runs, as soon as that has ended."""
         self._root.ended = self.left = True
+        self._root.failure = self.lost = None  # nobody asks any more, and their tracebacks lead back here
         if self._is_busy():
             self._give_back = give_back
         else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from sqlwright.config import Settings
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
@@ -32,6 +33,9 @@ from sqlwright.query import (
     Window,
 )
 from sqlwright.sql.dialect import MYSQL
+
+if TYPE_CHECKING:
+    from sqlwright.engines.reflection import SchemaReader
 
 
 class MySQLEngine(Engine):
@@ -186,7 +190,14 @@ class MySQLEngine(Engine):
         # SQLAlchemy's reflection, for those who serve tables.
         from sqlwright.engines.mysql.reflect import reflect  # noqa: PLC0415
 
-        return await guarded(lease, Access.READ, self._describe_timeout_seconds, reflect(lease, names))
+        work = reflect(lease, self._schema_reader, names)
+        return await guarded(lease, Access.READ, self._describe_timeout_seconds, work)
+
+    @cached_property
+    def _schema_reader(self) -> SchemaReader:
+        from sqlwright.engines.reflection import SchemaReader  # noqa: PLC0415
+
+        return SchemaReader("mysql+aiomysql")
 
     async def _control(self, lease: MySQLLease, timeout_seconds: float, work: Awaitable[None]) -> None:
         """What changes nothing that is kept."""

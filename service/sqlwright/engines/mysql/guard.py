@@ -51,4 +51,7 @@ async def guarded(
             lease.distrust()
         if translated is None or translated is error:
             raise
-        raise translated from error
+        try:
+            raise translated from error
+        finally:
+            del translated  # its traceback leads back here: a cycle would keep all of the call

@@ -13,7 +13,7 @@ from sqlwright.engines.inference.catalogue import JSON
 from sqlwright.engines.mysql.backend import MySQLLease
 from sqlwright.engines.mysql.session import Row
 from sqlwright.engines.mysql.types import column_type
-from sqlwright.engines.reflection import Borrowed, ColumnFacts, TableFacts, read_tables_over, set_facts
+from sqlwright.engines.reflection import Borrowed, ColumnFacts, SchemaReader, TableFacts, set_facts
 from sqlwright.query import SqlType
 
 _COLUMNS = """
@@ -35,10 +35,10 @@ _COUNTED = frozenset({"char", "varchar", "binary", "varbinary"})
 """Types whose length is one that somebody gave them."""
 
 
-async def reflect(lease: MySQLLease, names: Collection[str] | None) -> sqlalchemy.MetaData:
+async def reflect(lease: MySQLLease, reader: SchemaReader, names: Collection[str] | None) -> sqlalchemy.MetaData:
     session = lease.session
     lent = Borrowed(session, ignored=("commit", "rollback", "close", "ensure_closed", "autocommit", "ping"))
-    metadata = await read_tables_over("mysql+aiomysql", lent, names, _spelled)
+    metadata = await reader.read(lent, names, _spelled)
     views = {row[0] for row in (await session.fetch(_VIEWS)).rows}
     filled = {row[0] for row in (await session.fetch(_FILLED)).rows}
     checks: dict[str, list[tuple[str, str | None, tuple[str, ...]]]] = defaultdict(list)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
@@ -45,6 +46,9 @@ from sqlwright.query import (
     Window,
 )
 from sqlwright.sql.dialect import POSTGRESQL
+
+if TYPE_CHECKING:
+    from sqlwright.engines.reflection import SchemaReader
 
 T = TypeVar("T")
 
@@ -97,7 +101,14 @@ class PostgresEngine(Engine):
         # SQLAlchemy's reflection, for those who serve tables.
         from sqlwright.engines.postgres.reflect import reflect  # noqa: PLC0415
 
-        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, reflect(lease, names))
+        work = reflect(lease, self._schema_reader, names)
+        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
+
+    @cached_property
+    def _schema_reader(self) -> SchemaReader:
+        from sqlwright.engines.reflection import SchemaReader  # noqa: PLC0415
+
+        return SchemaReader("postgresql+asyncpg")
 
     def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
         return bind(type, value)
@@ -287,7 +298,10 @@ class PostgresEngine(Engine):
                 translated.hint = _IDLE_HINT
             if translated is None or translated is error:
                 raise
-            raise translated from error
+            try:
+                raise translated from error
+            finally:
+                del translated  # its traceback leads back here: a cycle would keep all of the call
 
 
 async def _limit_time(session: Session, timeout_seconds: float | None) -> None:

@@ -13,9 +13,9 @@ from sqlwright.engines.postgres.types import CatalogueType, array_literal, look_
 from sqlwright.engines.reflection import (
     Borrowed,
     ColumnFacts,
+    SchemaReader,
     TableFacts,
     is_wanted,
-    read_tables_over,
     set_facts,
 )
 
@@ -73,19 +73,19 @@ _LENGTHS = frozenset({1042, 1043})
 """OIDs of char(n) and varchar(n), whose modifier is n + 4."""
 
 
-async def reflect(lease: PostgresLease, names: Collection[str] | None) -> sqlalchemy.MetaData:
+async def reflect(lease: PostgresLease, reader: SchemaReader, names: Collection[str] | None) -> sqlalchemy.MetaData:
     try:
-        return await _reflect(lease.raw_connection, names)
+        return await _reflect(lease.raw_connection, reader, names)
     except BaseException:
         lease.broken = True  # SQLAlchemy's codecs are still set
         raise
 
 
-async def _reflect(session: Session, names: Collection[str] | None) -> sqlalchemy.MetaData:
+async def _reflect(session: Session, reader: SchemaReader, names: Collection[str] | None) -> sqlalchemy.MetaData:
     relations = {row["name"]: row for row in await session.fetch(_RELATIONS)}
     if names is None:
         names = [name for name, row in relations.items() if not row["is_aside"] and is_wanted(name, None)]
-    metadata = await read_tables_over("postgresql+asyncpg", Borrowed(session, ignored=("close",)), names)
+    metadata = await reader.read(Borrowed(session, ignored=("close",)), names)
     for name in ("json", "jsonb"):  # SQLAlchemy reads catalogues with its own
         await session.reset_type_codec(name, schema="pg_catalog")
     found = array_literal(metadata.tables)

@@ -198,4 +198,7 @@ async def _call(lease: SQLiteLease, access: Access, timeout_seconds: float | Non
             lease.note(translated)
         if translated is None or translated is error:
             raise
-        raise translated from error
+        try:
+            raise translated from error
+        finally:
+            del translated  # its traceback leads back here: a cycle would keep all of the call
