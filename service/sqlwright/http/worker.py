@@ -112,8 +112,9 @@ def work(
     warns: bool,
 ) -> None:
     """The whole life of the process. `foreign` are the parent's ends and the other workers' listeners, which a fork
-    has copied. The one that `warns`
-    tells whether all workers together have too many connections, once the database can be asked."""
+    has copied. The one that `warns` tells whether all workers together have too many connections, once the database
+    can be asked.
+    """
     for end in foreign:
         end.close()
     # Ctrl-C and a closed terminal reach a whole group of processes; the parent ends its workers in order.
