@@ -7,12 +7,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from failover import PAIRS, Pair
 from served import Caller, serving
 
 import mariadb_server
+import sqlwright
 from record_shop import assert_problem
 
 FILES = {
@@ -43,6 +45,9 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 async def test_writes_follow_the_primary_and_reads_go_on(pair: Pair, tmp_path: Path) -> None:
     async with pair.url() as url, serving(url, tmp_path, FILES) as caller:
         await caller.until_whole(10)
+        async with sqlwright.connect(turned_round(url), queries=tmp_path / "queries") as db:
+            await db.run("items.add", {"n": 0})  # passes by the one that only reads, which comes first
+
         assert (await caller.post("add", {"n": 1})).status_code == 200
 
         await asyncio.to_thread(pair.lose_primary)
@@ -57,6 +62,11 @@ async def test_writes_follow_the_primary_and_reads_go_on(pair: Pair, tmp_path: P
         await asyncio.to_thread(pair.restore)
         await writes_within(caller, 1.0 + 0.5, 3)
         await caller.until_whole()
+
+
+def turned_round(url: str) -> str:
+    login, _, places = urlsplit(url).netloc.rpartition("@")
+    return urlsplit(url)._replace(netloc=f"{login}@{','.join(reversed(places.split(',')))}").geturl()
 
 
 async def only_reads(caller: Caller) -> None:

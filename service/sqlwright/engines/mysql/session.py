@@ -261,16 +261,11 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         self._result = None
 
     async def _execute_command(self, command: int, sql: Any) -> None:
-        if not self.is_open:  # so that nobody takes it for sent
-            raise pymysql.err.InterfaceError(0, "the server has ended the connection")
-        if self.cursor_is_open:  # a stream was left before its end, and its transaction goes on
+        if self.cursor_is_open and self.is_open:  # a stream was left before its end, and its transaction goes on
             await self.drain()
+        if not self.is_open:  # so that nobody takes it for sent; uvloop would raise a RuntimeError
+            raise pymysql.err.InterfaceError(0, "the server has ended the connection")
         await super()._execute_command(command, sql)
-
-    def _write_bytes(self, data: bytes) -> Any:
-        if not self.is_open:  # the server left since the last answer: uvloop would raise a RuntimeError
-            raise pymysql.err.InterfaceError(CR.CR_SERVER_GONE_ERROR, "the connection is closed")
-        return super()._write_bytes(data)
 
     async def query(self, sql: Any, unbuffered: bool = False) -> Any:
         """aiomysql's own way, which SQLAlchemy expressions take: rows are converted."""
