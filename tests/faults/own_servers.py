@@ -79,7 +79,8 @@ class PostgreSQL(OwnServer):
         parent = int((self._data / "postmaster.pid").read_text().splitlines()[0])
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         for process in [parent, *map(int, children)]:
-            os.kill(process, number)
+            with suppress(ProcessLookupError):  # a child that has ended meanwhile
+                os.kill(process, number)
 
     def stop(self) -> None:
         self._control("-m", "immediate", "stop")  # the one that was started last, which `cleanup` does not know

@@ -38,6 +38,9 @@ LONG = dict.fromkeys(("statement_timeout_seconds", "acquire_timeout_seconds", "l
     "tables": "item",
 }
 GONE_SECONDS = 1.0
+"""Within this the statement is no more on the server."""
+IDLE_SECONDS = 2.0
+"""And within this every connection is mended."""
 
 
 def files(engine: str) -> dict[str, str]:
@@ -114,8 +117,16 @@ class Served:
         await self.until(lambda pools: not is_idle(pools), 10)
         await asyncio.sleep(0.05)
 
-    async def until_idle(self, seconds: float = GONE_SECONDS) -> None:
+    async def until_idle(self, seconds: float = IDLE_SECONDS) -> None:
         await self.until(is_idle, seconds)
+
+    async def until_gone(self) -> None:
+        """Until the server runs nothing of the one that left, and all is idle."""
+        end = time.monotonic() + GONE_SECONDS
+        while await self.asleep():
+            assert time.monotonic() < end, "a statement still runs on the server"
+            await asyncio.sleep(0.01)
+        await self.until_idle()
 
     async def asleep(self) -> int:
         """Statements that the server runs."""
@@ -145,7 +156,7 @@ async def each_kind_of_call(served: Served) -> int:
         connection = served.send(request)
         await served.until_busy()
         connection.close()
-        await served.until_idle()
+        await served.until_gone()
         assert not await served.asleep(), what
     return len(READS | WRITES)
 
@@ -160,7 +171,7 @@ async def those_in_line(served: Served) -> int:
     await served.until(lambda pools: not pools["reader waiting"], GONE_SECONDS)
     for connection in holders:
         connection.close()
-    await served.until_idle()
+    await served.until_gone()
     return 5
 
 
