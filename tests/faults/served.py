@@ -15,6 +15,20 @@ import httpx
 from record_shop import write_files
 from server_process import Server, start
 
+ITEM_FILES = {
+    "items/queries.sql": """
+-- name: count$
+SELECT count(*) FROM item;
+
+-- name: add!
+INSERT INTO item VALUES (:n);
+
+-- name: many*!
+INSERT INTO item VALUES (:n);
+"""
+}
+"""What a caller does with the table `item (n int PRIMARY KEY)`."""
+
 LIMITS = {
     "reader_pool_size": 2,
     "writer_pool_size": 2,

@@ -11,24 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from failover import PAIRS, Pair
+from served import ITEM_FILES as FILES
 from served import Caller, serving
 
 import mariadb_server
 import sqlwright
 from record_shop import assert_problem
-
-FILES = {
-    "items/queries.sql": """
--- name: count$
-SELECT count(*) FROM item;
-
--- name: add!
-INSERT INTO item VALUES (:n);
-
--- name: many*!
-INSERT INTO item VALUES (:n);
-"""
-}
 
 
 @pytest.fixture(params=PAIRS)

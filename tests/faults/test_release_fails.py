@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 from fault_proxy import FaultProxy
+from served import ITEM_FILES as FILES
 from served import serving
 from server_sql import server_sql
 
@@ -20,18 +21,6 @@ from sqlwright.query import Access
 from workbench import Bench
 
 SCHEMA = "CREATE TABLE item (n int PRIMARY KEY)"
-FILES = {
-    "items/queries.sql": """
--- name: count$
-SELECT count(*) FROM item;
-
--- name: add!
-INSERT INTO item VALUES (:n);
-
--- name: many*!
-INSERT INTO item VALUES (:n);
-"""
-}
 RESET = {"postgresql": b"UNLISTEN", "mysql": b"\x01\x00\x00\x00\x1f"}
 """In what is sent to a session after its use."""
 ADD = "/queries/items/add"

@@ -12,24 +12,13 @@ from pathlib import Path
 
 import pytest
 from own_servers import OWN_SERVERS, OwnServer
+from served import ITEM_FILES as FILES
 from served import Caller, serving
 
 import mariadb_server
 from record_shop import assert_problem, run_script
 from reliability import Tally
 
-FILES = {
-    "items/queries.sql": """
--- name: count$
-SELECT count(*) FROM item;
-
--- name: add!
-INSERT INTO item VALUES (:n);
-
--- name: many*!
-INSERT INTO item VALUES (:n);
-"""
-}
 UNAPPLIED = {"database_unavailable", "acquire_timeout", "statement_timeout", "deadline_exceeded", "transaction_failed"}
 UNKNOWN = {"outcome_unknown", "statement_timeout", "deadline_exceeded"}
 
