@@ -86,6 +86,10 @@ class Settings(BaseModel):
     batching: Literal["on", "off"] = Field(
         default="on", description="reads that wait for each other run as one statement, where that is proven safe"
     )
+    short_reads: Literal["loop", "thread"] = Field(
+        default="loop",
+        description="SQLite: short reads run on the event loop, up to 1 ms; `thread` where the file's disk may be slow",
+    )
     waiting_max: Count = Field(default=1000, description="calls that may wait for a connection, per pool")
     connect_timeout_seconds: Seconds = Field(default=2.0, description="opening a connection")
     acquire_timeout_seconds: Seconds = Field(default=2.0, description="waiting for a connection")
