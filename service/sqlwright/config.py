@@ -144,7 +144,9 @@ class Settings(BaseModel):
     slow_ms: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_no_boolean)] = Field(
         default=500.0, description="calls that take longer are logged with their times; 0 for none"
     )
-    log_calls: bool = Field(default=True, description="one log line a call")
+    log_calls: bool | None = Field(
+        default=None, description="one log line a call (every one in a terminal, else only of calls that failed)"
+    )
 
     reload: bool = Field(
         default=False, description="watch the query files and swap them in when they are saved (`dev`)"

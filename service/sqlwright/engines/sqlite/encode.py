@@ -31,6 +31,7 @@ Write = Callable[[Any], Any]
 _DIGITS_MAX = 32
 """More than `repr` writes behind the point of a float without an exponent."""
 _PLAIN = frozenset({int, str, type(None)})
+_NUMBERS = frozenset({int, float})
 _BIG_NAMES = frozenset({"bigint", "int8", "unsigned big int", "unsigned bigint"})
 
 
@@ -68,12 +69,16 @@ def _moments(write: Write | None, offset: str, values: Sequence[Any]) -> Sequenc
 
 
 def _decimals(write: Write | None, padding: Sequence[str], values: Sequence[Any]) -> Sequence[Any]:
-    """What `_numeric` does, for a column of floats that are written without an exponent."""
-    if set(map(type, values)) == {float}:
+    """What `_numeric` does, for a column of numbers that are written without an exponent."""
+    if set(map(type, values)) <= _NUMBERS:
         texts = list(map(repr, values))
         joined = "".join(texts)
         if "e" not in joined and "n" not in joined:  # nor is one infinite
-            return [orjson.Fragment(text + padding[len(text) - text.index(".")]) for text in texts]
+            whole = "." + padding[1]
+            return [
+                orjson.Fragment(text + (padding[len(text) - text.index(".")] if "." in text else whole))
+                for text in texts
+            ]
     return _column(write, values)
 
 
