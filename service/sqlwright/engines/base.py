@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlwright.address import Address
@@ -75,6 +75,10 @@ class Program:
     query: Query
     sql: str
     order: tuple[str, ...]
+    keeps_session: bool = field(default=False, kw_only=True)
+    """Proven: running it leaves nothing in the session."""
+    many: str = field(default="", kw_only=True)
+    """The statement for several items. Empty where it is not proven that each of them gets what it would get alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,26 @@ class Engine(ABC):
         self, lease: Any, program: Program, values: Values, *, window: Window | None, timeout_seconds: float
     ) -> Result:
         """Run one call. `window` None gives every row. Raises only `SqlwrightError`s and CancelledError."""
+
+    def batch_key(self, program: Program, values: Values) -> Hashable:  # noqa: ARG002 - for engines where it depends
+        """Items may run together when this is equal for them, and their window."""
+        return ()
+
+    async def run_many(
+        self,
+        lease: Any,
+        program: Program,
+        items: Sequence[Values],
+        *,
+        window: Window | None,
+        timeout_seconds: float,
+    ) -> list[Result]:
+        """A read, once for each item: as many results, in order, each what `run` gives. Where the program has `many`,
+        and their `batch_key` is the same, it is one statement; else one after the other, `timeout_seconds` each.
+
+        Raises what `run` raises; then nothing is known of any item.
+        """
+        return [await self.run(lease, program, item, window=window, timeout_seconds=timeout_seconds) for item in items]
 
     @abstractmethod
     async def run_bulk(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +15,15 @@ from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
 from sqlwright.engines.postgres import transaction
-from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
+from sqlwright.engines.postgres.batch import (
+    asks_the_same,
+    batch_key,
+    can_run_many,
+    compile_many,
+    depends_on_plan,
+    run_many,
+)
+from sqlwright.engines.postgres.compile import PostgresDescription, PostgresProgram, compile_query
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
@@ -71,7 +80,11 @@ class PostgresEngine(Engine):
         self._pooled = settings.pooler == "transaction"
 
     def compile(self, query: Query, description: Description | None = None) -> PostgresProgram:
-        return compile_query(query, description, big_numbers_as_text=self._big_numbers_as_text)
+        program = compile_query(query, description, big_numbers_as_text=self._big_numbers_as_text)
+        if not isinstance(description, PostgresDescription):
+            return program
+        program = replace(program, keeps_session=description.proof.keeps_session)
+        return compile_many(program, description, self._big_numbers_as_text) if description.many else program
 
     async def describe(self, lease: PostgresLease, query: Query) -> Description:
         work = describe(lease.raw_connection, query, big_numbers_as_text=self._big_numbers_as_text)
@@ -120,30 +133,60 @@ class PostgresEngine(Engine):
         self, lease: PostgresLease, program: Program, values: Values, *, window: Window | None, timeout_seconds: float
     ) -> Result:
         assert isinstance(program, PostgresProgram)
-        access = program.query.access
-        if lease.in_transaction:
-            await self._join(lease, access, timeout_seconds)
-        elif self._pooled:
-            return await self._run_pooled(lease, program, values, window, timeout_seconds)
-        work = self._run(lease.raw_connection, program, values, window, timeout_seconds)
-        return await self._guarded(lease, access, timeout_seconds, work, undone=lease.in_transaction)
 
-    async def _run_pooled(
+        def work() -> Awaitable[Result]:
+            return self._run(lease.raw_connection, program, values, window, timeout_seconds)
+
+        return await self._alone_or_joining(lease, program.query.access, timeout_seconds, work)
+
+    def batch_key(self, program: Program, values: Values) -> Hashable:
+        assert isinstance(program, PostgresProgram)
+        return batch_key(program, values)
+
+    async def run_many(
         self,
         lease: PostgresLease,
-        program: PostgresProgram,
-        values: Values,
+        program: Program,
+        items: Sequence[Values],
+        *,
         window: Window | None,
         timeout_seconds: float,
-    ) -> Result:
-        """A transaction for each call, with our settings in it."""
-        session, access = lease.raw_connection, program.query.access
+    ) -> list[Result]:
+        assert isinstance(program, PostgresProgram)
+        if items and asks_the_same(program):
+            only = await self.run(lease, program, items[0], window=window, timeout_seconds=timeout_seconds)
+            return [replace(only) for _ in items]
+        if not can_run_many(program, items, window):
+            return await super().run_many(lease, program, items, window=window, timeout_seconds=timeout_seconds)
 
-        async def work() -> Result:
+        async def fetch(sql: str, arguments: Values) -> list[Any]:
+            await _limit_time(lease.raw_connection, timeout_seconds)
+            return (await _fetch(lease.raw_connection, sql, arguments))[0]
+
+        def work() -> Awaitable[list[Result]]:
+            return run_many(program, items, window, fetch)
+
+        results = await self._alone_or_joining(lease, Access.READ, timeout_seconds, work)
+        for n, item in enumerate(items):
+            if depends_on_plan(program, results[n]):
+                results[n] = await self.run(lease, program, item, window=window, timeout_seconds=timeout_seconds)
+        return results
+
+    async def _alone_or_joining(
+        self, lease: PostgresLease, access: Access, timeout_seconds: float, work: Callable[[], Awaitable[T]]
+    ) -> T:
+        """In the open transaction, else alone; behind a pooler that is a transaction, with our settings in it."""
+        if lease.in_transaction:
+            await self._join(lease, access, timeout_seconds)
+        if lease.in_transaction or not self._pooled:
+            return await self._guarded(lease, access, timeout_seconds, work(), undone=lease.in_transaction)
+        session = lease.raw_connection
+
+        async def begun() -> T:
             await transaction.begin(session, None, read_only=access is Access.READ)
-            return await self._run(session, program, values, window, timeout_seconds)
+            return await work()
 
-        result = await self._guarded(lease, access, timeout_seconds, work(), undone=True)
+        result = await self._guarded(lease, access, timeout_seconds, begun(), undone=True)
         await self._guarded(lease, access, timeout_seconds, transaction.commit(session, timeout_seconds))
         session.ended_well = True
         return result
