@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlwright.address import Address
+from sqlwright.engines.measured import Measured
 from sqlwright.engines.pool import Pool, PoolLimits
 from sqlwright.errors import SqlwrightError
 from sqlwright.query import (
@@ -76,9 +77,10 @@ class Program:
     sql: str
     order: tuple[str, ...]
     keeps_session: bool = field(default=False, kw_only=True)
-    """Proven: running it leaves nothing in the session."""
+    """Proven: running it leaves nothing behind in the session, so that the session need not be reset."""
     many: str = field(default="", kw_only=True)
-    """The statement for several items. Empty where it is not proven that each of them gets what it would get alone."""
+    """What runs it for several items at once; empty where it is not proven that each gets what it gets alone."""
+    measured: Measured = field(default_factory=Measured, kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,24 +131,16 @@ class Engine(ABC):
     ) -> Result:
         """Run one call. `window` None gives every row. Raises only `SqlwrightError`s and CancelledError."""
 
-    def batch_key(self, program: Program, values: Values) -> Hashable:  # noqa: ARG002 - for engines where it depends
-        """Items may run together when this is equal for them, and their window."""
+    def batch_key(self, program: Program, values: Values) -> Hashable:  # noqa: ARG002 - for engines that have one
+        """What must be equal for calls of `program.many` to run together."""
         return ()
 
     async def run_many(
-        self,
-        lease: Any,
-        program: Program,
-        items: Sequence[Values],
-        *,
-        window: Window | None,
-        timeout_seconds: float,
+        self, lease: Any, program: Program, items: Sequence[Values], *, window: Window | None, timeout_seconds: float
     ) -> list[Result]:
-        """A read, once for each item: as many results, in order, each what `run` gives. Where the program has `many`,
-        and their `batch_key` is the same, it is one statement; else one after the other, `timeout_seconds` each.
-
-        Raises what `run` raises; then nothing is known of any item.
-        """
+        """Run a program once for each item: in one statement where it has `many` (and the items the same `batch_key`),
+        else one after the other, `timeout_seconds` each. As many results, in order, each what `run` gives. Raises what
+        `run` raises; then nothing is known of any item."""
         return [await self.run(lease, program, item, window=window, timeout_seconds=timeout_seconds) for item in items]
 
     @abstractmethod

@@ -25,13 +25,11 @@ from sqlwright.engines.postgres.page import page, windowed
 from sqlwright.engines.postgres.proof import is_momentary, prove
 from sqlwright.engines.postgres.session import Session
 from sqlwright.engines.postgres.types import is_native
-from sqlwright.query import Access, Cardinality, Query, Result, Slot, SqlType, Values, Window
+from sqlwright.query import Access, Cardinality, Description, Query, Result, Slot, SqlType, Values, Window
 from sqlwright.sql.dialect import POSTGRESQL
 from sqlwright.sql.lexer import IDENTIFIER, OPERATOR, PARAMETER, WORD, Token, lex
 from sqlwright.sql.statement import render, significant
 from sqlwright.sql.structure import READING_VERBS
-
-Fetch = Callable[[str, Values], Awaitable[list[Any]]]
 
 _ITEM = "__sqlwright_item"
 _SEPARATOR = "\x01"
@@ -64,6 +62,14 @@ async def proven(
             raise
         return description
     return replace(description, many=bool(program.many))
+
+
+def compile_proven(query: Query, description: Description | None, *, big_numbers_as_text: bool) -> PostgresProgram:
+    program = compile_query(query, description, big_numbers_as_text=big_numbers_as_text)
+    if not isinstance(description, PostgresDescription):
+        return program
+    program = replace(program, keeps_session=description.proof.keeps_session)
+    return compile_many(program, description, big_numbers_as_text) if description.many else program
 
 
 def compile_many(
@@ -108,29 +114,42 @@ def batch_key(program: PostgresProgram, values: Values) -> Hashable:
     return tuple(repr(values[n]) for n in sorted(program.many_lists))
 
 
-def asks_the_same(program: PostgresProgram) -> bool:
-    """Items with the same key do, where a query has no parameter but lists."""
-    return bool(program.many) and len(program.many_lists) == len(program.query.parameters)
-
-
-def can_run_many(program: PostgresProgram, items: Sequence[Values], window: Window | None) -> bool:
-    """All rows of a query that orders them only in part come as its plan has them, and so another plan's may not do."""
-    if window is None:
-        paged = program.gives != "rows"
-    else:
-        paged = program.in_order or not (program.window_has_offset and window.offset)
-    return paged and len(items) > 1 and bool(program.many)
-
-
-def depends_on_plan(program: PostgresProgram, result: Result) -> bool:
-    """Another page follows, of rows whose order another plan may change: then rows would come twice, or never."""
-    return result.more and program.window_has_offset and not program.in_order
-
-
 async def run_many(
-    program: PostgresProgram, items: Sequence[Values], window: Window | None, fetch: Fetch
+    program: PostgresProgram,
+    items: Sequence[Values],
+    window: Window | None,
+    *,
+    alone: Callable[[Values], Awaitable[Result]],
+    together: Callable[[str, Values], Awaitable[list[Any]]],
 ) -> list[Result]:
-    """`window` is the same for all, and None where there are no pages. Raises for all what one of them raises."""
+    """`alone` runs one item, `together` a statement. Raises for all what one of them raises."""
+    if program.many and items and len(program.many_lists) == len(program.query.parameters):
+        only = await alone(items[0])
+        return [replace(only) for _ in items]
+    if len(items) < 2 or not _can_be_one(program, window):
+        return [await alone(item) for item in items]
+    results = await _at_once(program, items, window, together)
+    for n, item in enumerate(items):
+        if results[n].more and program.window_has_offset and not program.in_order:
+            # The next page will come by the plan of a lone call, whose order another plan may not keep: rows would come
+            # twice, or never.
+            results[n] = await alone(item)
+    return results
+
+
+def _can_be_one(program: PostgresProgram, window: Window | None) -> bool:
+    """Rows whose order is told in part only come as the plan has them."""
+    if window is None:
+        return bool(program.many) and program.gives != "rows"
+    return bool(program.many) and (program.in_order or not (program.window_has_offset and window.offset))
+
+
+async def _at_once(
+    program: PostgresProgram,
+    items: Sequence[Values],
+    window: Window | None,
+    together: Callable[[str, Values], Awaitable[list[Any]]],
+) -> list[Result]:
     lists = program.many_lists
     arguments = [column[0] if n in lists else column for n, column in enumerate(map(list, zip(*items, strict=True)))]
     sql, asked = program.many, 0
@@ -139,7 +158,7 @@ async def run_many(
         sql = program.many_bounded if chosen is program.bounded else program.many
         arguments, asked = [*arguments, *more], more[0]
     results: list[Any] = [None] * len(items)
-    for row in await fetch(sql, arguments):
+    for row in await together(sql, arguments):
         if window is None:
             number, json = row
             nothing = Result(json=b"null" if program.gives == "value" else b"")
