@@ -159,7 +159,7 @@ class PostgresEngine(Engine):
     async def _once(
         self, lease: PostgresLease, program: PostgresProgram, timeout_seconds: float, work: Callable[[], Awaitable[T]]
     ) -> T:
-        """One statement: in the open transaction, else alone, which behind a pooler is a transaction with our settings."""
+        """One statement: in the open transaction, else alone (behind a pooler in one with our settings)."""
         access, session = program.query.access, lease.session
         before, session.touched = session.touched, True
         if lease.in_transaction:
