@@ -102,7 +102,7 @@ def _judge(row: Any, names: Names) -> Proof:
     if what == "function":
         return _judge_function(row)
     if what == "relation":
-        if row["doubtful"] or row["kind"] == "f":
+        if row["doubtful"] or row["kind"] == "f" or (row["body"] and not only_reads(row["body"])):
             return NOTHING
         # What a sequence says is of no moment, and views of the system tell of the session.
         return _KEEPS if row["kind"] == "S" or row["source"] == _BUILT_IN else _ALL
