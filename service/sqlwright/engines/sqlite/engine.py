@@ -17,7 +17,7 @@ from sqlwright.engines.sqlite.describe import describe
 from sqlwright.engines.sqlite.errors import breaks_connection, translate
 from sqlwright.engines.sqlite.explain import explain
 from sqlwright.engines.sqlite.hop import Hop, TooLong, Work
-from sqlwright.engines.sqlite.run import read, write, write_many
+from sqlwright.engines.sqlite.run import read, read_many, write, write_many
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.engines.sqlite.stream import Cursor
@@ -110,6 +110,24 @@ class SQLiteEngine(Engine):
         joins = lease.in_transaction
         return await _call(
             lease, access, timeout_seconds, lambda raw, hop: write(raw, hop, program, values, joins=joins)
+        )
+
+    async def run_many(
+        self,
+        lease: SQLiteLease,
+        program: Program,
+        items: Sequence[Values],
+        *,
+        window: Window | None,
+        timeout_seconds: float,
+    ) -> list[Result]:
+        assert isinstance(program, SQLiteProgram)
+        guarded = not lease.read_only
+        return await _call(
+            lease,
+            Access.READ,
+            timeout_seconds,
+            lambda raw, hop: read_many(raw, hop, program, items, window, guarded=guarded),
         )
 
     async def stream(
