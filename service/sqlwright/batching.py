@@ -274,9 +274,7 @@ class Batching:
         engine, program = self._database.engine, line.program
         window, timeout_seconds = line.window, line.timeout_seconds
         if len(members) == 1:
-            return [
-                await engine.run(lease, program, members[0].values, window=window, timeout_seconds=timeout_seconds)
-            ]
+            return [await engine.run(lease, program, members[0].values, window=window, timeout_seconds=timeout_seconds)]
         with self._time_limits.limit(min(PATIENCE_SECONDS, timeout_seconds / 2)):
             return await engine.run_many(
                 lease,

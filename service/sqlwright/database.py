@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from sqlwright.address import Address, parse_address
 from sqlwright.batching import Batching
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, SessionOptions
-from sqlwright.engines.pool import Pool, PoolLimits, PoolStatus
+from sqlwright.engines.connector import PoolLimits, PoolStatus
+from sqlwright.engines.pool import Pool
 from sqlwright.errors import (
     AcquireTimeout,
     DatabaseCorrupt,
@@ -264,7 +266,9 @@ class Database:
 
     def is_waited_for(self, access: Access) -> bool:
         """Whether somebody waits for a connection of this kind."""
-        return any(p.pool is not None and p.pool.waiting for p in (self._readers if access is Access.READ else [self._writer]))
+        return any(
+            p.pool is not None and p.pool.waiting for p in (self._readers if access is Access.READ else [self._writer])
+        )
 
     def status(self) -> dict[str, list[PoolStatus]]:
         groups = {"writer": [self._writer], "reader": self._readers}
@@ -359,6 +363,8 @@ def _options(settings: Settings, size: int, *, read_only: bool) -> SessionOption
             size=size,
             waiting_max=settings.waiting_max,
             acquire_timeout_seconds=settings.acquire_timeout_seconds,
+            lifetime_seconds=settings.connection_lifetime_seconds or math.inf,
+            idle_seconds=settings.connection_idle_seconds or math.inf,
         ),
         statement_timeout_seconds=settings.statement_timeout_seconds,
         lock_timeout_seconds=settings.lock_timeout_seconds,

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from sqlwright.database import Database
-from sqlwright.engines.pool import PoolStatus
+from sqlwright.engines.connector import PoolStatus
 from sqlwright.errors import AcquireTimeout, TransactionError, TransactionFailed
 from sqlwright.query import Access, Isolation
 from sqlwright.transaction import OpenTransaction, check_isolation, deadline

@@ -27,8 +27,9 @@ from databases.backends.postgres import PostgresConnection as StockConnection
 
 from sqlwright.address import each_host
 from sqlwright.engines.base import Lease, SessionOptions
+from sqlwright.engines.connector import Connector
 from sqlwright.engines.hosts import open_first
-from sqlwright.engines.pool import Connector, Pool
+from sqlwright.engines.pool import Pool
 from sqlwright.engines.postgres.errors import connection_refused
 from sqlwright.query import PlanMode
 
@@ -90,11 +91,17 @@ class Session(asyncpg.Connection):  # type: ignore[misc]
         """Behind a pooler without a name: the next transaction may be on a session that does not know it."""
         return await super().prepare(query, name="" if self.locals else name, **options)
 
-    async def statement(self, sql: str) -> Any:
-        """The prepared statement of this text, prepared now if it is not kept."""
+    def kept(self, sql: str) -> Any:
+        """The prepared statement of this text, None where there is none yet."""
         found = self.statements.get(sql)
         if found is not None:
             self.statements.move_to_end(sql)
+        return found
+
+    async def statement(self, sql: str) -> Any:
+        """The prepared statement of this text, prepared now if it is not kept."""
+        found = self.kept(sql)
+        if found is not None:
             return found
         found = await self.prepare(sql)
         if self.locals:
