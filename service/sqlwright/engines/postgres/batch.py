@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 
 from sqlwright.engines.postgres.compile import (
+    FIRST,
     PostgresDescription,
     PostgresProgram,
     compile_query,
@@ -21,6 +22,7 @@ from sqlwright.engines.postgres.compile import (
     select,
     slots,
 )
+from sqlwright.engines.postgres.order import orders_all
 from sqlwright.engines.postgres.page import page, windowed
 from sqlwright.engines.postgres.proof import is_momentary, prove
 from sqlwright.engines.postgres.session import Session
@@ -53,6 +55,8 @@ async def proven(
     description = replace(description, proof=await prove(session, alone.plain))
     if not description.proof.independent:
         return description
+    if query.statement.has_order_by:
+        description = replace(description, orders_all=await orders_all(session, alone.plain))
     program = compile_many(alone, description, big_numbers_as_text)
     try:
         for text in filter(None, (program.many, program.many_bounded)):
@@ -84,6 +88,8 @@ def compile_many(
         return program
     if query.statement.verb not in READING_VERBS or _ITEM in program.plain or _names_a_column(query):
         return program
+    if query.statement.has_limit and not description.orders_all:
+        return program  # which rows come may be the plan's choice
     types = description.types
     columns = [number for number, p in enumerate(query.parameters, 1) if not _is_key(types[p.name])]
     lists = frozenset(range(len(query.parameters))) - {n - 1 for n in columns}
@@ -105,8 +111,11 @@ def compile_many(
     source = f"unnest({arrays}) WITH ORDINALITY AS {_ITEM}({names}, n)"
     if program.gives == "rows":
         many, bounded = _rows(source, alone.windowed), _rows(source, alone.bounded)
-        return replace(program, many=many, many_bounded=bounded, many_lists=lists)
-    return replace(program, many=select(f"{_ITEM}.n, (\n{alone.sql}\n)", source), many_lists=lists)
+        in_order = program.in_order or description.orders_all
+        return replace(program, many=many, many_bounded=bounded, many_lists=lists, in_order=in_order)
+    # Without an order, the first of several values is the plan's choice: then that is an error, and no item's answer.
+    one = alone.sql if description.orders_all else alone.sql.removesuffix(FIRST)
+    return replace(program, many=select(f"{_ITEM}.n, (\n{one}\n)", source), many_lists=lists)
 
 
 def batch_key(program: PostgresProgram, values: Values) -> Hashable:
