@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlwright.engines.base import Program
 from sqlwright.engines.sqlite.encode import Encoder
+from sqlwright.engines.sqlite.pace import Pace
 from sqlwright.query import Access, Description, Query, Slot
 from sqlwright.sql.statement import render
 
@@ -33,6 +34,7 @@ class SQLiteProgram(Program):
     """The same with LIMIT and OFFSET, bound after the values; empty where they cannot follow."""
     encoder: Encoder = field(default_factory=lambda: Encoder(()))
     in_transaction: bool = False
+    pace: Pace = field(default_factory=Pace, compare=False)
 
 
 def slots(query: Query) -> Callable[[Slot], str]:
