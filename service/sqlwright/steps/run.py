@@ -10,7 +10,8 @@ from sqlwright.body import render_body
 from sqlwright.crud import Operation, perform
 from sqlwright.database import Database
 from sqlwright.errors import DatabaseError, SqlwrightError
-from sqlwright.execute import Spent, execute
+from sqlwright.batching import Spent
+from sqlwright.execute import execute
 from sqlwright.plan import Plan
 from sqlwright.query import Result, Values
 from sqlwright.steps.plan import Step, Steps
