@@ -159,7 +159,7 @@ class Batching:
         begun = ended = None
         line.running += 1
         try:
-            async with database.lease(Access.READ) as lease:
+            async with database.lease(Access.READ, line.program) as lease:
                 begun = time.perf_counter()
                 result = await database.engine.run(
                     lease, line.program, values, window=line.window, timeout_seconds=line.timeout_seconds
@@ -202,7 +202,7 @@ class Batching:
             while line.waiting:
                 acquired = False
                 try:
-                    async with self._database.lease(Access.READ) as lease:
+                    async with self._database.lease(Access.READ, line.program) as lease:
                         acquired = True
                         while line.waiting:
                             await self._run_next(lease, line)

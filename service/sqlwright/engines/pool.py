@@ -91,8 +91,8 @@ class Pool(Generic[C]):
     def _size(self) -> int:
         return len(self._free) + len(self._lent)
 
-    async def acquire(self) -> C:
-        """An open connection, lent until `release`.
+    async def acquire(self, fits: Callable[[C], bool] | None = None) -> C:
+        """An open connection, lent until `release`; one of those that are free and fit, if there is one.
 
         Raises `AcquireTimeout`, `TooManyWaiting`, `DatabaseUnavailable`, or what else the connector's `open` raises.
         """
@@ -100,6 +100,8 @@ class Pool(Generic[C]):
             raise copy(self._refusal)
         while self._free:
             connection, _ = self._free.popitem()
+            if fits is not None and not fits(connection):
+                connection = self._swap(connection, fits)
             if self._is_alive(connection):
                 self._lent.add(connection)
                 return connection
@@ -114,6 +116,14 @@ class Pool(Generic[C]):
                 return connection
             self._drop(connection)  # it died in the hand-over
         raise DatabaseUnavailable("the database ends connections as soon as they are open")
+
+    def _swap(self, connection: C, fits: Callable[[C], bool]) -> C:
+        """Another free one that fits in the place of this one, where there is one."""
+        for other in reversed(self._free):
+            if fits(other):
+                self._free[connection] = self._free.pop(other)
+                return other
+        return connection
 
     async def _wait(self, deadline: float) -> C:
         """A connection handed over, already lent to us."""
