@@ -114,13 +114,13 @@ async def test_each_gets_its_own(bench: Bench) -> None:
     for (name, body), result in zip(calls, found, strict=True):
         expected = alone[name, body["id"]]
         assert (result.json, result.count, result.more) == (expected.json, expected.count, expected.more)
-    assert sum(result.together for result in found) >= 190
+    assert sum(result.together > 1 for result in found) >= 190
     await bench.assert_whole()
 
 
 async def test_a_query_that_is_idle_waits_for_nobody(bench: Bench) -> None:
     _, result = await bench.result("item", {"id": 2})
-    assert not result.together
+    assert result.together == 1
     assert result.json == b'{"id":2,"name":"two"}'
 
 
@@ -255,18 +255,20 @@ async def test_the_session_is_killed_under_a_batch(open_bench: Open, postgresql_
         # Each was asked again on its own: a new session answers, or says why not. Never another's answer.
         assert isinstance(answer, SqlwrightError) or answer[1].json == b"%d" % (400_000 + n)  # type: ignore[index]
     await bench.assert_whole()
-    assert await bench.call("counted", {"n": 5}) == {"value": 5}
+    for _ in range(3):  # the server's word that a session is ended can come late, with the next statement
+        last = await asyncio.gather(bench.call("counted", {"n": 5}), return_exceptions=True)
+    assert last == [{"value": 5}]
 
 
 async def test_off_for_a_query(bench: Bench) -> None:
     found = await results(await lined_up(bench, [("apart", {"id": 1})] * 20))
-    assert not any(result.together for result in found)
+    assert {result.together for result in found} == {1}
 
 
 async def test_off_for_all(open_bench: Open, url: str) -> None:
     bench = await opened(open_bench, url, batching="off")
     found = await results(await lined_up(bench, [("item", {"id": 1})] * 20))
-    assert not any(result.together for result in found)
+    assert {result.together for result in found} == {1}
     assert {result.json for result in found} == {b'{"id":1,"name":"one"}'}
 
 
@@ -274,7 +276,7 @@ async def test_not_in_a_transaction(bench: Bench) -> None:
     async with bench.database.transaction() as tx:
         for id in (1, 2):
             _, result = await bench.result("item", {"id": id}, where=tx)
-            assert not result.together
+            assert result.together == 1
 
 
 async def test_a_query_that_changes_under_its_callers(bench: Bench) -> None:

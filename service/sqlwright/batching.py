@@ -260,14 +260,13 @@ class Batching:
             raise
         seconds = time.perf_counter() - begun
         measured.learn(seconds / (len(members) * line.running))
-        together = len(members) > 1
-        if together:
+        if len(members) > 1:
             measured.batch_went_well()
         for member, result in zip(members, results, strict=True):
             if not member.outcome.done():
                 result.waited_seconds = begun - member.asked
                 result.database_seconds = seconds
-                result.together = together
+                result.together = len(members)
                 member.outcome.set_result(result)
 
     async def _results(self, lease: Any, line: _Line, members: list[_Member]) -> list[Result]:
