@@ -140,8 +140,13 @@ class Engine(ABC):
         run in the usual way, because it is not known to be short, took too long, or failed."""
         raise NotImplementedError
 
-    def batch_key(self, program: Program, values: Values) -> Hashable:  # noqa: ARG002 - for engines that have one
-        """What must be equal for calls of `program.many` to run together."""
+    def batch_key(
+        self,
+        program: Program,  # noqa: ARG002 - for engines that have one
+        values: Values,  # noqa: ARG002
+        window: Window | None,  # noqa: ARG002
+    ) -> Hashable:
+        """What must be equal for calls of `program.many` to run together; None for a call that cannot with any."""
         return ()
 
     async def run_many(

@@ -10,7 +10,7 @@ from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
 from sqlwright.engines.postgres import transaction
-from sqlwright.engines.postgres.batch import batch_key, compile_proven, run_many
+from sqlwright.engines.postgres.batch import batch_key, can_be_one, compile_proven, run_many
 from sqlwright.engines.postgres.compile import PostgresProgram
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
@@ -140,9 +140,9 @@ class PostgresEngine(Engine):
             session.touched = before
         return result
 
-    def batch_key(self, program: Program, values: Values) -> Hashable:
+    def batch_key(self, program: Program, values: Values, window: Window | None) -> Hashable:
         assert isinstance(program, PostgresProgram)
-        return batch_key(program, values) if program.many_lists else ()
+        return batch_key(program, values) if can_be_one(program, window) else None
 
     async def run_many(
         self,
