@@ -11,6 +11,7 @@ from sqlwright.address import Address
 from sqlwright.engines.pool import Pool, PoolLimits
 from sqlwright.errors import SqlwrightError
 from sqlwright.query import (
+    UNBOUNDED,
     Access,
     Description,
     Explanation,
@@ -189,9 +190,18 @@ class Engine(ABC):
     # --- beyond single calls ------------------------------------------------------------------------------------
 
     def stream(
-        self, lease: Any, program: Program, values: Values, *, chunk_rows: int, timeout_seconds: float | None
+        self,
+        lease: Any,
+        program: Program,
+        values: Values,
+        *,
+        chunk_rows: int,
+        timeout_seconds: float | None,
+        chunk_bytes: int = UNBOUNDED,
+        separator: str = ",",
     ) -> AsyncGenerator[Result, None]:
-        """The rows of a many-row read from a server-side cursor, up to `chunk_rows` a Result. Who leaves early just
+        """The rows of a many-row read from a server-side cursor, up to `chunk_rows` a Result, and less where they would
+        have much more than `chunk_bytes`; joined by `separator`, a comma or a line break. Who leaves early just
         releases the lease, closed generator or not. `timeout_seconds` bounds each fetch, not the whole."""
         raise NotImplementedError
 

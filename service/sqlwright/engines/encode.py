@@ -56,12 +56,15 @@ class RowEncoder:
         self.names = tuple(names)
         self.writers = tuple(writers)
 
-    def rows(self, rows: Sequence[Row]) -> bytes:
-        """JSON objects joined by commas."""
+    def rows(self, rows: Sequence[Row], separator: str = ",") -> bytes:
+        """JSON objects joined by commas, or by line breaks."""
         names = self.names
         columns = [write(values) for write, values in zip(self.writers, zip(*rows))]  # noqa: B905 - here and below: of one length by construction
+        objects = [dict(zip(names, row)) for row in zip(*columns)]  # noqa: B905
+        if separator != ",":
+            return separator.encode().join(map(orjson.dumps, objects))
         # Without the brackets: the caller joins pieces.
-        return orjson.dumps([dict(zip(names, row)) for row in zip(*columns)])[1:-1]  # noqa: B905
+        return orjson.dumps(objects)[1:-1]
 
     def page(self, rows: Sequence[Row], bytes_max: int) -> tuple[bytes, int]:
         """The JSON of the first rows that have room, and how many those are."""

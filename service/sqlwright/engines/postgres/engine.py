@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,13 +12,14 @@ import asyncpg
 from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
+from sqlwright.engines.pace import Pace
 from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
 from sqlwright.engines.postgres.limits import connections_max
-from sqlwright.engines.postgres.page import joined, page, windowed
+from sqlwright.engines.postgres.page import joined, page, records, windowed
 from sqlwright.engines.postgres.script import run_script
 from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
 from sqlwright.engines.postgres.stream import stream
@@ -34,6 +34,7 @@ from sqlwright.errors import (
     StatementTimeout,
 )
 from sqlwright.query import (
+    UNBOUNDED,
     Access,
     Description,
     Explanation,
@@ -171,6 +172,8 @@ class PostgresEngine(Engine):
         *,
         chunk_rows: int,
         timeout_seconds: float | None,
+        chunk_bytes: int = UNBOUNDED,
+        separator: str = ",",
     ) -> AsyncGenerator[Result, None]:
         assert isinstance(program, PostgresProgram)
 
@@ -182,7 +185,8 @@ class PostgresEngine(Engine):
                 await self._join(lease, Access.READ, self._describe_timeout_seconds)
             await guarded(_limit_time(lease.raw_connection, timeout_seconds))
 
-        return stream(lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=joined)
+        pace = Pace(chunk_rows, chunk_bytes)
+        return stream(lease, program, values, pace=pace, separator=separator, ready=ready, guarded=guarded)
 
     async def run_bulk(
         self, lease: PostgresLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
@@ -345,7 +349,7 @@ def _result(program: PostgresProgram, rows: list[Any], status: str, window: Wind
     if program.gives == "count":
         return Result(affected=rows[0][0])
     if program.gives == "records":
-        return Result(json=b",".join(json.dumps(dict(row), default=str).encode() for row in rows), count=len(rows))
+        return Result(json=records(rows), count=len(rows))
     if len(rows) > 1:
         raise MoreThanOneRow("the statement gave more than one row")
     if not rows or rows[0][0] is None:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any, TypeVar
 
 from sqlwright.address import Address
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, PoolSizes, Program
+from sqlwright.engines.pace import Pace
 from sqlwright.engines.sqlite import transaction
 from sqlwright.engines.sqlite.bind import bind
 from sqlwright.engines.sqlite.compile import KEEPS_SESSION, SQLiteProgram, compile_query
 from sqlwright.engines.sqlite.describe import describe
 from sqlwright.engines.sqlite.errors import breaks_connection, translate
 from sqlwright.engines.sqlite.explain import explain
-from sqlwright.engines.sqlite.hop import Work
+from sqlwright.engines.sqlite.hop import Hop, Work
 from sqlwright.engines.sqlite.run import read, write, write_many
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.engines.sqlite.stream import Cursor
 from sqlwright.errors import DatabaseCorrupt, SqlwrightError
 from sqlwright.query import (
+    UNBOUNDED,
     Access,
     Description,
     Explanation,
@@ -115,14 +119,21 @@ class SQLiteEngine(Engine):
         *,
         chunk_rows: int,
         timeout_seconds: float | None,
+        chunk_bytes: int = UNBOUNDED,
+        separator: str = ",",
     ) -> AsyncGenerator[Result, None]:
         assert isinstance(program, SQLiteProgram)
         cursor = Cursor(lease.session, program, values, guarded=not lease.read_only, joins=lease.in_transaction)
+        pace = Pace(chunk_rows, chunk_bytes)
+
+        def fetch(raw: sqlite3.Connection, hop: Hop) -> Result:
+            return cursor.fetch(raw, hop, pace.rows, chunk_bytes, separator)
+
         more = True
         while more:
-            result = await _call(
-                lease, Access.READ, timeout_seconds, lambda raw, hop: cursor.fetch(raw, hop, chunk_rows)
-            )
+            begun = time.perf_counter()
+            result = await _call(lease, Access.READ, timeout_seconds, fetch)
+            pace.came(result, time.perf_counter() - begun)
             more = result.more
             if result.count:
                 yield result
