@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+from sqlwright.batching import Spent
 from sqlwright.engines.encode import row_too_large
 from sqlwright.errors import DatabaseUnavailable, ResultTooLarge
-from sqlwright.execute import Spent, Where
+from sqlwright.execute import Where
 from sqlwright.plan import Plan
 from sqlwright.query import UNBOUNDED, Access, Result
 from sqlwright.transaction import OpenTransaction
