@@ -39,7 +39,7 @@ class Exchange:
     __slots__ = (
         "access", "code", "complete", "cors_origin", "database_seconds", "encode_seconds", "error", "executing",
         "headers", "last", "left", "method", "path", "plan", "query", "query_string", "receive", "request_id",
-        "root_path", "rows", "scope", "started", "status", "task", "waited_seconds", "watcher",
+        "root_path", "rows", "scope", "send", "started", "status", "task", "waited_seconds", "watcher",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, fresh_ids: Iterator[str]) -> None:
@@ -63,6 +63,8 @@ class Exchange:
         self.executing = False
         """The statement may have been sent."""
         self.receive: Receive | None = None
+        self.send: Send | None = None
+        """For an answer that is sent in pieces."""
         self.task: asyncio.Task[Any] | None = None
         """Who runs the call, while it can be cancelled."""
         self.watcher: asyncio.Task[None] | None = None
@@ -88,6 +90,11 @@ class Exchange:
             return self.headers.get(name)
         values = [value for key, value in self.scope["headers"] if key == name]
         return b", ".join(values) if values else None
+
+    @property
+    def has_close(self) -> bool:
+        """Whether an answer can say that it is the last. HTTP/2 has no such header; there the server says it."""
+        return not str(self.scope.get("http_version", "")).startswith("2")
 
     @property
     def instance(self) -> str:

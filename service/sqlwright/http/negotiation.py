@@ -49,7 +49,7 @@ def choose(accept: bytes | None, *, streams: bool) -> str:
 
     Raises `NotAcceptable`.
     """
-    if accept is None or not accept.strip():
+    if accept is None or accept == b"*/*" or not accept.strip():
         return JSON
     chosen = _chosen(accept, streams) if len(accept) <= _HEADER_BYTES_MAX else None
     if chosen is None:

@@ -8,14 +8,15 @@ from sqlwright.config import Settings
 from sqlwright.contract import Contract
 from sqlwright.errors import MethodNotAllowed, StatementFailed, UnknownQuery
 from sqlwright.execute import execute
-from sqlwright.http.calls import beside, check_method, out_of_time, parse_body, refuse_query_string
+from sqlwright.http.calls import beside, check_method, deadline, out_of_time, parse_body, refuse_query_string
 from sqlwright.http.catalogue import render_catalogue
 from sqlwright.http.exchange import Exchange, Receive
-from sqlwright.http.negotiation import check_accept
+from sqlwright.http.negotiation import JSON, check_accept, choose
 from sqlwright.http.request_body import read_body
 from sqlwright.http.responses import Answer, json_answer, respond
 from sqlwright.http.service import QUERIES_PATH, Served, Service, query_path
-from sqlwright.plan import Plan, make_bulk_plan, make_plan
+from sqlwright.http.streaming import StreamAnswer
+from sqlwright.plan import Plan, make_bulk_plan, make_plan, make_stream_plan
 from sqlwright.query import Access, Cardinality, Query
 
 _NAME_LENGTH_MAX = 200
@@ -23,7 +24,7 @@ _READING = ("GET", "HEAD", "POST")
 _WRITING = ("POST",)
 
 
-async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer:
+async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer | None:
     """Answer a request for a path at or below /queries."""
     query = service.served.by_path.get(exchange.path)
     if query is None:
@@ -32,9 +33,12 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
     exchange.access = query.access
     service.database.refuse_when_full(query.access)
     _check_method(exchange, _READING if query.access is Access.READ else _WRITING)
-    check_accept(exchange.every(b"accept"))
+    media_type = choose(exchange.every(b"accept"), streams=query.is_paged)
+    if media_type != JSON:
+        await _stream(service, exchange, receive, query, media_type)
+        return None
     try:
-        async with asyncio.timeout(_deadline_seconds(query, service.settings)) as deadline:
+        async with asyncio.timeout(_deadline_seconds(query, service.settings)) as limit:
             body = await _read(service.settings, query, exchange, receive)
             exchange.complete = True
             content = await beside(len(body), parse_body, service.settings, body)
@@ -44,13 +48,35 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
             exchange.executing = True
             result = await execute(service.database, plan, exchange)
     except TimeoutError:
-        if not deadline.expired():
+        if not limit.expired():
             raise
         raise out_of_time(exchange) from None
     except StatementFailed:
         service.doubt(query)
         raise
     return respond(exchange, plan, result)
+
+
+async def _stream(service: Service, exchange: Exchange, receive: Receive, query: Query, media_type: str) -> None:
+    """Rows as they come. The deadline of a request is that of the first ones."""
+    try:
+        async with deadline(exchange, _deadline_seconds(query, service.settings)):
+            body = await _read(service.settings, query, exchange, receive)
+            exchange.complete = True
+            content = await beside(len(body), parse_body, service.settings, body)
+            contract = service.contracts.ready(query) or await service.contracts.get(query)
+            validator = contract.validator.streamed()
+            if exchange.method != "POST":
+                asked = validator.from_query_string(exchange.query_string)
+            else:
+                asked = await beside(len(body), validator.from_json, content, exchange.query_string)
+            exchange.plan = make_stream_plan(contract, asked)
+            answer = StreamAnswer(service, exchange, exchange.plan, media_type, asked.limit)
+            await answer.open()
+    except StatementFailed:
+        service.doubt(query)
+        raise
+    await answer.send()
 
 
 async def _read(settings: Settings, query: Query, exchange: Exchange, receive: Receive) -> bytes:
