@@ -96,6 +96,8 @@ class RowStream:
         asked = time.perf_counter()
         self._holding = AsyncExitStack()
         try:
+            if not isinstance(self._where, OpenTransaction):
+                await self._where.let_write_beside()
             lease = await self._lease(self._holding)
         finally:
             if self._spent is not None:

@@ -111,6 +111,9 @@ class Engine(ABC):
     limits_connections: ClassVar[bool] = False
     """There is a server that gives a user so many connections and no more (`connections_max`)."""
 
+    readers_keep_writers_out: ClassVar[bool] = False
+    """Until there has been one who writes, nobody can begin to while somebody reads."""
+
     def has_one_pool(self, address: Address) -> bool:  # noqa: ARG002 - for engines where it depends
         """True where reading and writing must share one connection (a database in memory)."""
         return False

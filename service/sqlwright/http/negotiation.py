@@ -62,6 +62,11 @@ def check_accept(accept: bytes | None) -> None:
     choose(accept, streams=False)
 
 
+def media_types(*, streams: bool) -> tuple[str, ...]:
+    """What can be chosen from."""
+    return _OFFERS[streams]
+
+
 @lru_cache(maxsize=256)
 def is_json(content_type: bytes) -> bool:
     """application/json or application/…+json, in UTF-8."""

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from sqlwright.client.client import Client, Transaction
 from sqlwright.client.settings import settings_of
@@ -86,10 +86,6 @@ def _endpoint(path: str, key: str) -> Callable[..., Any]:
     return endpoint
 
 
-class BrokenOff(Exception):
-    """For the server, which then closes the connection."""
-
-
 class _Passed(Response):
     """The answer of our application to a request that came to the host's."""
 
@@ -112,17 +108,7 @@ class _Passed(Response):
             del inner["raw_path"]
         # A dependency may have read the body.
         read = getattr(self._request, "_body", None)
-        completed = False
-
-        async def noting(message: Message) -> None:
-            nonlocal completed
-            completed = message["type"] == "http.response.body" and not message.get("more_body", False)
-            await send(message)
-
-        await self._application(inner, receive if read is None else _again(read, receive), noting)
-        if not completed:
-            # Middleware of the host would complete what is broken off on purpose, and it would look whole.
-            raise BrokenOff("the answer is incomplete: the log of sqlwright tells why")
+        await self._application(inner, receive if read is None else _again(read, receive), send)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -344,7 +344,7 @@ class Cursor:
     @property
     def has_more(self) -> bool:
         """Perhaps: that the last row was the last is said behind it."""
-        return self._result.unbuffered_active
+        return bool(self._result.unbuffered_active)
 
     async def fetch(self, rows_max: int, bytes_max: int = UNBOUNDED) -> list[Row]:
         """The next rows: fewer than asked for at the end, or where they have reached `bytes_max`."""
@@ -353,6 +353,8 @@ class Cursor:
     async def _fetch(self, rows_max: int, bytes_max: int) -> list[Row]:
         rows: list[Row] = []
         session, result = self._session, self._result
+        if not session.is_open:
+            raise pymysql.err.InterfaceError(0, "the server has ended the connection")
         end = result.size + bytes_max
         try:
             while len(rows) < rows_max and result.size < end and result.unbuffered_active:

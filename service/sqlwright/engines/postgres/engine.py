@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +19,7 @@ from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
 from sqlwright.engines.postgres.limits import connections_max
-from sqlwright.engines.postgres.page import joined, page, records, windowed
+from sqlwright.engines.postgres.page import joined, page, windowed
 from sqlwright.engines.postgres.script import run_script
 from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
 from sqlwright.engines.postgres.stream import stream
@@ -385,7 +386,7 @@ def _result(program: PostgresProgram, rows: list[Any], status: str, window: Wind
     if program.gives == "count":
         return Result(affected=rows[0][0])
     if program.gives == "records":
-        return Result(json=records(rows), count=len(rows))
+        return Result(json=b",".join(json.dumps(dict(row), default=str).encode() for row in rows), count=len(rows))
     if len(rows) > 1:
         raise MoreThanOneRow("the statement gave more than one row")
     if not rows or rows[0][0] is None:

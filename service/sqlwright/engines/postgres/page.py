@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,15 +38,15 @@ def page(program: PostgresProgram, rows: list[Any], window: Window, asked: int) 
         rows = rows[: asked - 1]
     if rows and rows[-1][0] is None:  # the database has cut it
         rows, more = [row for row in rows if row[0] is not None], True
-    content = joined(rows)
-    if len(content) > window.bytes_max:
+    json = joined(rows)
+    if len(json) > window.bytes_max:
         rows, more = list(_fitting(rows, window.bytes_max)), True
-        content = joined(rows)
+        json = joined(rows)
     if rows:
-        program.observed.row_bytes = max(program.observed.row_bytes, len(content) // len(rows))
+        program.observed.row_bytes = max(program.observed.row_bytes, len(json) // len(rows))
     elif more:
         raise row_too_large(window.bytes_max)
-    return Result(json=content, count=len(rows), more=more)
+    return Result(json=json, count=len(rows), more=more)
 
 
 def _fitting(rows: list[Any], bytes_max: int) -> Iterator[Any]:
@@ -68,7 +67,3 @@ def joined(rows: list[Any], separator: str = ",") -> bytes:
         text = separator.join([row[0].replace("\r", " ").replace("\n", " ") for row in rows])
     return text.encode()
 
-
-def records(rows: list[Any], separator: str = ",") -> bytes:
-    """Rows of a statement that cannot stand inside another one, so that Python has to write the JSON."""
-    return separator.join([json.dumps(dict(row), default=str) for row in rows]).encode()

@@ -10,7 +10,7 @@ import asyncpg
 
 from sqlwright.engines.pace import Pace
 from sqlwright.engines.postgres.compile import PostgresProgram
-from sqlwright.engines.postgres.page import joined, records
+from sqlwright.engines.postgres.page import joined
 from sqlwright.engines.postgres.session import PostgresLease, Session
 from sqlwright.errors import SerializationFailure
 from sqlwright.query import Result, Values
@@ -46,14 +46,13 @@ async def stream(
     if not session.locals and not lease.in_transaction:
         await guarded(_begin(session))
     portal = await guarded(_open(session, program, values))
-    write = records if program.gives == "records" else joined
     more = True
     while more:
         asked, begun = pace.rows, time.perf_counter()
         rows = await guarded(portal.fetch(asked))
         more = len(rows) == asked
-        if rows:
-            result = Result(json=write(rows, separator), count=len(rows), more=more)
+        if rows and program.gives == "rows":  # a statement may have no columns
+            result = Result(json=joined(rows, separator), count=len(rows), more=more)
             pace.came(result, time.perf_counter() - begun)
             yield result
     # Still open, it would keep what it reads from being altered by the transaction.

@@ -46,6 +46,7 @@ class SQLiteEngine(Engine):
     backend = "sqlwright.engines.sqlite.session:SQLiteBackend"
     # SQLite has one writer at a time: a second connection would only wait for the first one's lock.
     pool_sizes = PoolSizes(reader=4, writer=1, writer_max=1)
+    readers_keep_writers_out = True  # the first who writes turns the journal into a write-ahead log
 
     def __init__(self, settings: Settings) -> None:
         self._big_numbers_as_text = settings.big_numbers == "string"
