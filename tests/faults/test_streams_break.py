@@ -8,7 +8,6 @@ import json
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -59,21 +58,9 @@ SELECT {ROW[engine]}, {FAILS[engine]} AS x FROM item a;
     return {"items/queries.sql": text}
 
 
-@pytest.fixture
-def item_url(database_url: str) -> str:
+async def fill(url: str) -> None:
     rows = ", ".join(f"({n})" for n in range(1, ROWS + 1))
-    asyncio.run(run_script(database_url, f"{SCHEMA}; INSERT INTO item VALUES {rows}"))
-    return database_url
-
-
-@pytest.fixture(params=["granian", "uvicorn"])
-async def caller(request: pytest.FixtureRequest, item_url: str, tmp_path: Path) -> AsyncIterator[Caller]:
-    engine = urlsplit(item_url).scheme
-    async with serving(item_url, tmp_path, files(engine), kind=request.param, **LIMITS) as caller:
-        await caller.until_whole(10)
-        yield caller
-        await caller.until_whole()
-        assert "Traceback" not in caller.server.errors, caller.server.errors
+    await asyncio.to_thread(lambda: asyncio.run(run_script(url, f"{SCHEMA}; INSERT INTO item VALUES {rows}")))
 
 
 def send(caller: Caller, name: str, accept: dict[str, str], *, window: int | None = None) -> socket.socket:
@@ -111,21 +98,19 @@ def resident_bytes(process: int) -> int:
     return pages * 4096 + sum(resident_bytes(int(child)) for child in children)
 
 
-@pytest.mark.reliability(33)
-async def test_who_leaves_takes_his_stream_along(caller: Caller, item_url: str) -> None:
+async def who_leaves_takes_his_stream_along(caller: Caller, url: str) -> None:
     for accept in (LINES, TABLE):
         connection = send(caller, "endless", accept)
         assert await asyncio.to_thread(connection.recv, 100_000)
         connection.close()
         await asyncio.to_thread(caller.server.until_told, '"rows":[1-9][0-9]*')
         await caller.until_whole()
-        await until_gone(item_url)
+        await until_gone(url)
     told = [json.loads(line) for line in caller.server.errors.splitlines() if '"code":"client_left"' in line]
     assert [line["status"] for line in told if line.get("method")] == [200, 200]
 
 
-@pytest.mark.reliability(35)
-async def test_who_does_not_read_is_let_go(caller: Caller, item_url: str, tally: Tally) -> None:
+async def who_does_not_read_is_let_go(caller: Caller, url: str) -> None:
     """Two at a time, as `streams_max` allows here. Nothing piles up meanwhile, and others are served."""
     assert (await caller.http.get("/queries/items/endless?limit=9", headers=TABLE)).text.count("\r\n") == 10
     before = resident_bytes(caller.server.process.pid)
@@ -138,42 +123,41 @@ async def test_who_does_not_read_is_let_go(caller: Caller, item_url: str, tally:
     assert (await caller.http.get("/queries/items/some", headers=LINES)).status_code == 503
     await asyncio.to_thread(caller.server.until_told, '(?s)"reader_too_slow".*"reader_too_slow"')
     await caller.until_whole()
-    await until_gone(item_url)
+    await until_gone(url)
     for connection in connections:
         with contextlib.suppress(ConnectionResetError):
             while await asyncio.to_thread(connection.recv, 1_000_000):
                 pass
         connection.close()
-    tally.inputs(35, 2)
 
 
-async def test_what_fails_on_the_way(caller: Caller) -> None:
-    url = f"/queries/items/failing?at={ROWS - 10}"
-    answer = await caller.http.get(url, headers=LINES)
+async def what_fails_on_the_way_is_told(caller: Caller, url: str) -> None:
+    path = f"/queries/items/failing?at={ROWS - 10}"
+    answer = await caller.http.get(path, headers=LINES)
     *rows, last, _ = answer.text.split("\n")
     assert "error" in json.loads(last)
     assert 1000 < len(rows) < ROWS
     with pytest.raises(httpx.RemoteProtocolError):
-        await caller.http.get(url, headers=TABLE)
+        await caller.http.get(path, headers=TABLE)
     answer = await caller.http.get("/queries/items/failing?at=1", headers=TABLE)
     assert answer.headers["content-type"] == "application/problem+json"
     assert "error" not in answer.json()
 
 
-async def test_a_connection_that_is_killed(caller: Caller, item_url: str) -> None:
-    if item_url.startswith("sqlite"):
-        pytest.skip("there is no server")
+async def a_connection_that_is_killed_is_told(caller: Caller, url: str) -> None:
+    if url.startswith("sqlite"):
+        return
     end = {
         "postgresql": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
         " AND query LIKE '%CROSS JOIN%' AND query NOT LIKE '%pg_stat%'",
         "mysql": "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE '%CROSS JOIN%'"
         " AND INFO NOT LIKE '%PROCESSLIST%'",
-    }[urlsplit(item_url).scheme]
+    }[urlsplit(url).scheme]
     connection = send(caller, "endless", LINES)
     answer = await asyncio.to_thread(connection.recv, 100_000)
-    async with server_sql(item_url).connect(item_url) as execute:
+    async with server_sql(url).connect(url) as execute:
         for row in await execute(end):
-            if item_url.startswith("mysql"):
+            if url.startswith("mysql"):
                 await execute(f"KILL CONNECTION {row[0]}")
     while part := await asyncio.to_thread(connection.recv, 1_000_000):
         answer = answer[-100_000:] + part
@@ -186,14 +170,30 @@ async def test_a_connection_that_is_killed(caller: Caller, item_url: str) -> Non
     await caller.until_whole(5)
 
 
+@pytest.mark.reliability(33, 35)
+@pytest.mark.parametrize("kind", ["granian", "uvicorn"])
+async def test_streams_over_sockets(kind: str, database_url: str, tmp_path: Path, tally: Tally) -> None:
+    await fill(database_url)
+    engine = urlsplit(database_url).scheme
+    async with serving(database_url, tmp_path, files(engine), kind=kind, **LIMITS) as caller:
+        await caller.until_whole(10)
+        for happens in (
+            who_leaves_takes_his_stream_along,
+            who_does_not_read_is_let_go,
+            what_fails_on_the_way_is_told,
+            a_connection_that_is_killed_is_told,
+        ):
+            await happens(caller, database_url)
+            await caller.until_whole()
+        assert "Traceback" not in caller.server.errors, caller.server.errors
+    tally.inputs(35, 2)
+
+
 @pytest.mark.reliability(38)
-@pytest.mark.parametrize("engine", ["sqlite"])
-async def test_the_end_of_the_service(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> None:
+async def test_the_end_of_the_service(sqlite_url: str, tmp_path: Path) -> None:
     """A stream that has time is finished; one that has none is cut, and seen to be."""
-    url = request.getfixturevalue(f"{engine}_url")
-    rows = ", ".join(f"({n})" for n in range(1, ROWS + 1))
-    await run_script(url, f"{SCHEMA}; INSERT INTO item VALUES {rows}")
-    async with serving(url, tmp_path, files(engine), **LIMITS, drain_seconds=3) as caller:
+    await fill(sqlite_url)
+    async with serving(sqlite_url, tmp_path, files("sqlite"), **LIMITS, drain_seconds=3) as caller:
         await caller.until_whole(10)
         short, endless = send(caller, "some", LINES, window=4096), send(caller, "endless", LINES)
         begun = await asyncio.to_thread(short.recv, 1000)
