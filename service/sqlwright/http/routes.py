@@ -8,7 +8,7 @@ from sqlwright.config import Settings
 from sqlwright.contract import Contract
 from sqlwright.errors import MethodNotAllowed, StatementFailed, UnknownQuery
 from sqlwright.execute import execute
-from sqlwright.http.calls import beside, check_method, deadline, out_of_time, parse_body, refuse_query_string
+from sqlwright.http.calls import BODY_BYTES_ON_LOOP_MAX, beside, check_method, parse_body, refuse_query_string
 from sqlwright.http.catalogue import render_catalogue
 from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import JSON, check_accept, choose
@@ -34,23 +34,26 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
     service.database.refuse_when_full(query.access)
     _check_method(exchange, _READING if query.access is Access.READ else _WRITING)
     media_type = choose(exchange.every(b"accept"), streams=query.is_paged)
+    exchange.ends_at = exchange.started + _deadline_seconds(query, service.settings)
     if media_type != JSON:
         await _stream(service, exchange, receive, query, media_type)
         return None
     try:
-        async with asyncio.timeout(_deadline_seconds(query, service.settings)) as limit:
+        content: object = None
+        size = 0
+        if exchange.method == "POST":
             body = await _read(service.settings, query, exchange, receive)
-            exchange.complete = True
-            content = await beside(len(body), parse_body, service.settings, body)
-            contract = service.contracts.ready(query) or await service.contracts.get(query)
-            plan = await beside(len(body), _plan, service.settings, contract, exchange, content)
-            exchange.plan = plan
-            exchange.executing = True
-            result = await execute(service.database, plan, exchange)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise out_of_time(exchange) from None
+            size = len(body)
+            content = await beside(size, parse_body, service.settings, body)
+        exchange.complete = True
+        contract = service.contracts.ready(query) or await service.contracts.get(query)
+        if size <= BODY_BYTES_ON_LOOP_MAX:
+            plan = _plan(service.settings, contract, exchange, content)
+        else:
+            plan = await asyncio.to_thread(_plan, service.settings, contract, exchange, content)
+        exchange.plan = plan
+        exchange.executing = True
+        result = await execute(service.database, plan, exchange)
     except StatementFailed:
         service.doubt(query)
         raise
@@ -58,21 +61,20 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
 
 
 async def _stream(service: Service, exchange: Exchange, receive: Receive, query: Query, media_type: str) -> None:
-    """Rows as they come. The deadline of a request is that of the first ones."""
+    """Rows as they come. The time of a request is that of the first ones."""
     try:
-        async with deadline(exchange, _deadline_seconds(query, service.settings)):
-            body = await _read(service.settings, query, exchange, receive)
-            exchange.complete = True
-            content = await beside(len(body), parse_body, service.settings, body)
-            contract = service.contracts.ready(query) or await service.contracts.get(query)
-            validator = contract.validator.streamed()
-            if exchange.method != "POST":
-                asked = validator.from_query_string(exchange.query_string)
-            else:
-                asked = await beside(len(body), validator.from_json, content, exchange.query_string)
-            exchange.plan = make_stream_plan(contract, asked)
-            answer = StreamAnswer(service, exchange, exchange.plan, media_type, asked.limit)
-            await answer.open()
+        body = await _read(service.settings, query, exchange, receive) if exchange.method == "POST" else b""
+        content = await beside(len(body), parse_body, service.settings, body)
+        exchange.complete = True
+        contract = service.contracts.ready(query) or await service.contracts.get(query)
+        validator = contract.validator.streamed()
+        if exchange.method == "POST":
+            asked = await beside(len(body), validator.from_json, content, exchange.query_string)
+        else:
+            asked = validator.from_query_string(exchange.query_string)
+        exchange.plan = make_stream_plan(contract, asked)
+        answer = StreamAnswer(service, exchange, exchange.plan, media_type, asked.limit)
+        await answer.open()
     except StatementFailed:
         service.doubt(query)
         raise
@@ -80,8 +82,6 @@ async def _stream(service: Service, exchange: Exchange, receive: Receive, query:
 
 
 async def _read(settings: Settings, query: Query, exchange: Exchange, receive: Receive) -> bytes:
-    if exchange.method != "POST":
-        return b""
     bulk = query.cardinality is Cardinality.BULK
     return await read_body(exchange, receive, settings.bulk_body_bytes_max if bulk else settings.body_bytes_max)
 

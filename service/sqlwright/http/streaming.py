@@ -7,6 +7,7 @@ NDJSON ends with a line that tells it, and CSV is broken off, so that its reader
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from sqlwright.errors import ClientLeft, DeadlineExceeded, ReaderTooSlow, SqlwrightError, TooManyStreams
@@ -128,6 +129,7 @@ class StreamAnswer:
 
     async def _begin(self) -> None:
         exchange = self._exchange
+        exchange.ends_at = math.inf  # from here on it is a stream's time
         exchange.status = 200
         exchange.last = self._service.leaving and exchange.has_close
         headers = [*self._format.headers, VARY, timing_header(exchange), *standard_headers(exchange), *COMMON_HEADERS]
