@@ -32,9 +32,11 @@ FAILS = {
     "postgresql": "1 / (:at - a.n)",
     "mysql": "(SELECT m.n FROM item m WHERE m.n = 1 OR (m.n = 2 AND a.n = :at))",
 }
-LIMITS = {"send_timeout_seconds": 1, "statement_timeout_seconds": 10, "reader_pool_size": 4, "log_calls": "true"}
+LIMITS = {"send_timeout_seconds": 2, "statement_timeout_seconds": 10, "reader_pool_size": 4, "log_calls": "true"}
 LINES, TABLE = {"accept": "application/x-ndjson"}, {"accept": "text/csv"}
 GONE_SECONDS = 1.0
+WHOLE_SECONDS = 4.0
+"""Until a connection whose stream was left is mended: what is on its way has to be read away."""
 
 
 def files(engine: str) -> dict[str, str]:
@@ -100,11 +102,10 @@ def resident_bytes(process: int) -> int:
 
 async def who_leaves_takes_his_stream_along(caller: Caller, url: str) -> None:
     for accept in (LINES, TABLE):
-        connection = send(caller, "endless", accept)
-        assert await asyncio.to_thread(connection.recv, 100_000)
-        connection.close()
+        with send(caller, "endless", accept) as connection:
+            assert await asyncio.to_thread(connection.recv, 100_000)
         await asyncio.to_thread(caller.server.until_told, '"rows":[1-9][0-9]*')
-        await caller.until_whole()
+        await caller.until_whole(WHOLE_SECONDS)
         await until_gone(url)
     told = [json.loads(line) for line in caller.server.errors.splitlines() if '"code":"client_left"' in line]
     assert [line["status"] for line in told if line.get("method")] == [200, 200]
@@ -114,21 +115,18 @@ async def who_does_not_read_is_let_go(caller: Caller, url: str) -> None:
     """Two at a time, as `streams_max` allows here. Nothing piles up meanwhile, and others are served."""
     assert (await caller.http.get("/queries/items/endless?limit=9", headers=TABLE)).text.count("\r\n") == 10
     before = resident_bytes(caller.server.process.pid)
-    connections = [send(caller, "endless", accept, window=4096) for accept in (LINES, TABLE)]
-    assert all([await asyncio.to_thread(connection.recv, 10) for connection in connections])
-    for _ in range(5):
-        assert (await caller.get("count")).json() == {"value": ROWS}
-        assert resident_bytes(caller.server.process.pid) < before + 30_000_000
-        await asyncio.sleep(0.1)
-    assert (await caller.http.get("/queries/items/some", headers=LINES)).status_code == 503
-    await asyncio.to_thread(caller.server.until_told, '(?s)"reader_too_slow".*"reader_too_slow"')
-    await caller.until_whole()
-    await until_gone(url)
-    for connection in connections:
-        with contextlib.suppress(ConnectionResetError):
-            while await asyncio.to_thread(connection.recv, 1_000_000):
-                pass
-        connection.close()
+    with contextlib.ExitStack() as readers:
+        for accept in (LINES, TABLE):
+            connection = readers.enter_context(send(caller, "endless", accept, window=4096))
+            assert await asyncio.to_thread(connection.recv, 10)
+        assert (await caller.http.get("/queries/items/some", headers=LINES)).status_code == 503
+        for _ in range(5):
+            assert (await caller.get("count")).json() == {"value": ROWS}
+            assert resident_bytes(caller.server.process.pid) < before + 30_000_000
+            await asyncio.sleep(0.1)
+        await asyncio.to_thread(caller.server.until_told, '(?s)"reader_too_slow".*"reader_too_slow"')
+        await caller.until_whole(WHOLE_SECONDS)
+        await until_gone(url)
 
 
 async def what_fails_on_the_way_is_told(caller: Caller, url: str) -> None:
@@ -153,21 +151,19 @@ async def a_connection_that_is_killed_is_told(caller: Caller, url: str) -> None:
         "mysql": "SELECT ID FROM information_schema.PROCESSLIST WHERE DB = DATABASE() AND INFO LIKE '%CROSS JOIN%'"
         " AND INFO NOT LIKE '%PROCESSLIST%'",
     }[urlsplit(url).scheme]
-    connection = send(caller, "endless", LINES)
-    answer = await asyncio.to_thread(connection.recv, 100_000)
-    async with server_sql(url).connect(url) as execute:
-        for row in await execute(end):
-            if url.startswith("mysql"):
-                await execute(f"KILL CONNECTION {row[0]}")
-    while part := await asyncio.to_thread(connection.recv, 1_000_000):
-        answer = answer[-100_000:] + part
-        if answer.endswith(b"0\r\n\r\n"):
-            break
-    connection.close()
+    with send(caller, "endless", LINES) as connection:
+        answer = await asyncio.to_thread(connection.recv, 100_000)
+        async with server_sql(url).connect(url) as execute:
+            for row in await execute(end):
+                if url.startswith("mysql"):
+                    await execute(f"KILL CONNECTION {row[0]}")
+        while part := await asyncio.to_thread(connection.recv, 1_000_000):
+            answer = answer[-100_000:] + part
+            if answer.endswith(b"0\r\n\r\n"):
+                break
     line = answer.rstrip(b"\r\n0").rsplit(b"\n", 2)[-1]
     problem = json.loads(line[line.index(b'{"error"') :])["error"]
     assert (problem["code"], problem["outcome"], problem["retryable"]) == ("database_unavailable", "none", True)
-    await caller.until_whole(5)
 
 
 @pytest.mark.reliability(33, 35)
@@ -184,7 +180,7 @@ async def test_streams_over_sockets(kind: str, database_url: str, tmp_path: Path
             a_connection_that_is_killed_is_told,
         ):
             await happens(caller, database_url)
-            await caller.until_whole()
+            await caller.until_whole(WHOLE_SECONDS)
         assert "Traceback" not in caller.server.errors, caller.server.errors
     tally.inputs(35, 2)
 
@@ -195,7 +191,9 @@ async def test_the_end_of_the_service(sqlite_url: str, tmp_path: Path) -> None:
     await fill(sqlite_url)
     async with serving(sqlite_url, tmp_path, files("sqlite"), **LIMITS, drain_seconds=3) as caller:
         await caller.until_whole(10)
-        short, endless = send(caller, "some", LINES, window=4096), send(caller, "endless", LINES)
+        sockets = contextlib.ExitStack()
+        short = sockets.enter_context(send(caller, "some", LINES, window=4096))
+        endless = sockets.enter_context(send(caller, "endless", LINES))
         begun = await asyncio.to_thread(short.recv, 1000)
         assert await asyncio.to_thread(endless.recv, 1000)
         caller.server.process.send_signal(signal.SIGTERM)
@@ -206,8 +204,7 @@ async def test_the_end_of_the_service(sqlite_url: str, tmp_path: Path) -> None:
             begun += part
         assert begun.count(b'{"n":') == ROWS
         assert not (await reading).endswith(b"0\r\n\r\n")
-        short.close()
-        endless.close()
+        sockets.close()
 
 
 def _read_away(connection: socket.socket) -> bytes:
