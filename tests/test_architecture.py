@@ -27,6 +27,7 @@ FLOORS = (
     {"plan"},
     {"lines"},
     {"execute", "body", "streams"},
+    {"array_call"},
     {"crud"},
     {"steps"},
     {"rows"},

@@ -20,6 +20,9 @@ VARY: Header = (b"vary", b"accept")
 COMMON_HEADERS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
+_EXPOSED = b"Link, Location, Retry-After, Server-Timing, X-CSV-Formulas, X-Request-Id"
+
+
 @dataclass(slots=True)
 class Answer:
     """A whole response. `headers` are those beside length, request id and the ones that every answer has."""
@@ -51,6 +54,7 @@ def timed(exchange: Exchange, body: bytes, result: Result, encode_seconds: float
     exchange.waited_seconds = result.waited_seconds
     exchange.database_seconds = result.database_seconds
     exchange.encode_seconds = encode_seconds
+    exchange.together = result.together
     return Answer(200, body, [_JSON, timing_header(exchange)])
 
 
@@ -96,7 +100,7 @@ def _unusual_headers(exchange: Exchange) -> list[Header]:
     if exchange.cors_origin is not None:
         headers += [
             (b"access-control-allow-origin", exchange.cors_origin),
-            (b"access-control-expose-headers", b"Link, Location, Retry-After, Server-Timing, X-CSV-Formulas, X-Request-Id"),
+            (b"access-control-expose-headers", _EXPOSED),
             (b"vary", b"Origin"),
         ]
     return headers
