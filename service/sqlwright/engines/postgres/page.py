@@ -66,4 +66,3 @@ def joined(rows: list[Any], separator: str = ",") -> bytes:
     if text.count("\n") >= len(rows) or "\r" in text:
         text = separator.join([row[0].replace("\r", " ").replace("\n", " ") for row in rows])
     return text.encode()
-
