@@ -29,7 +29,7 @@ from sqlwright.errors import (
     SqlwrightError,
     TooManyWaiting,
 )
-from sqlwright.query import Access, Isolation
+from sqlwright.query import Access, Isolation, Result, Values, Window
 from sqlwright.transaction import OpenTransaction, begin, check_isolation, retry, retry_collided
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class Database:
         """Where calls of one query run together; None where each runs on its own."""
         if settings.batching == "on" and not self.has_one_pool:
             self.batching = Batching(self, waiting_max=settings.waiting_max)
+        self.reads_at_once = self.engine.reads_at_once and not self.has_one_pool
         self._only_lease: Any = None
         self._turn = asyncio.Lock()
         self._refusal: tuple[float, DatabaseError] | None = None
@@ -255,6 +256,12 @@ class Database:
         now = asyncio.get_running_loop().time()
         ready = [reader for reader in self._readers if reader.skip_until <= now]
         return sorted(ready or self._readers, key=lambda reader: reader.load)
+
+    def read_at_once(self, program: Program, values: Values, window: Window | None) -> Result | None:
+        """The whole of a short read, where that can be; None where it has to run in the usual way."""
+        pool = self._readers[0].pool
+        session = None if pool is None else pool.lend_now()
+        return None if session is None else self.engine.read_at_once(session, program, values, window)
 
     def refuse_when_full(self, access: Access) -> None:
         """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""
