@@ -37,6 +37,6 @@ async def stream(
         begun = time.perf_counter()
         rows = await guarded(lease, Access.READ, timeout_seconds, cursor.fetch(pace.rows, chunk_bytes))
         if rows:
-            result = Result(json=encoder.rows(rows, separator), count=len(rows), more=cursor.has_more)
+            result = Result(json=encoder.joined(rows, separator), count=len(rows), more=cursor.has_more)
             pace.came(result, time.perf_counter() - begun)
             yield result

@@ -42,7 +42,7 @@ class Cursor:
                 hop.check()
                 more = len(rows) == min(step, rows_max - count)
                 if rows:
-                    pieces.append(self._encoder.rows(rows, separator))
+                    pieces.append(self._encoder.joined(rows, separator))
                     size += len(pieces[-1]) + 1
                     count += len(rows)
                     step = piece_rows(rows[-1])
