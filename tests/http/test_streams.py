@@ -260,6 +260,31 @@ async def test_a_reader_sees_one_snapshot(client: httpx.AsyncClient, app: Any) -
         await until_whole(app)
 
 
+@pytest.mark.reliability(34)
+async def test_others_have_a_turn_after_each_piece(client: httpx.AsyncClient, app: Any) -> None:
+    """Also where rows have come already and their reader takes them at once."""
+    turns = 0
+
+    async def take() -> None:
+        """At once."""
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    for accept in (NDJSON, CSV):
+        reader = Reader("squares", accept, b"limit=20000")
+        reader.takes = take
+        turns = 0
+        other = asyncio.create_task(turn())
+        await reader.call(app)
+        other.cancel()
+        assert reader.text.count("\n") >= 20_000
+        assert turns >= len(reader.sent) - 2
+
+
 # --- limits -----------------------------------------------------------------------------------------------------
 
 
