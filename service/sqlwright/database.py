@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -280,7 +280,11 @@ class Database:
 
     def status(self) -> dict[str, list[PoolStatus]]:
         groups = {"writer": [self._writer], "reader": self._readers}
-        return {name: [p.pool.status for p in group if p.pool is not None] for name, group in groups.items()}
+        found = {name: [p.pool.status for p in group if p.pool is not None] for name, group in groups.items()}
+        if self.batching is not None and found["reader"]:
+            reader = found["reader"][0]
+            found["reader"][0] = replace(reader, waiting=reader.waiting + self.batching.waiting_beside)
+        return found
 
     async def let_write_beside(self) -> None:
         """Before somebody reads for long: see to it that others can write meanwhile."""
