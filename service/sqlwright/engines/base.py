@@ -13,6 +13,7 @@ from sqlwright.engines.measured import Measured
 from sqlwright.engines.pool import Pool
 from sqlwright.errors import SqlwrightError
 from sqlwright.query import (
+    UNBOUNDED,
     Access,
     Description,
     Explanation,
@@ -110,6 +111,9 @@ class Engine(ABC):
     pool_sizes: ClassVar[PoolSizes]
     limits_connections: ClassVar[bool] = False
     """There is a server that gives a user so many connections and no more (`connections_max`)."""
+
+    readers_keep_writers_out: ClassVar[bool] = False
+    """Until there has been one who writes, nobody can begin to while somebody reads."""
 
     def has_one_pool(self, address: Address) -> bool:  # noqa: ARG002 - for engines where it depends
         """True where reading and writing must share one connection (a database in memory)."""
@@ -221,9 +225,18 @@ class Engine(ABC):
     # --- beyond single calls ------------------------------------------------------------------------------------
 
     def stream(
-        self, lease: Any, program: Program, values: Values, *, chunk_rows: int, timeout_seconds: float | None
+        self,
+        lease: Any,
+        program: Program,
+        values: Values,
+        *,
+        chunk_rows: int,
+        timeout_seconds: float | None,
+        chunk_bytes: int = UNBOUNDED,
+        separator: str = ",",
     ) -> AsyncGenerator[Result, None]:
-        """The rows of a many-row read from a server-side cursor, up to `chunk_rows` a Result. Who leaves early just
+        """The rows of a many-row read from a server-side cursor, up to `chunk_rows` a Result, and less where they would
+        have much more than `chunk_bytes`; joined by `separator`, a comma or a line break. Who leaves early just
         releases the lease, closed generator or not. `timeout_seconds` bounds each fetch, not the whole."""
         raise NotImplementedError
 

@@ -21,6 +21,7 @@ from sqlwright.engines.mysql.script import run_script
 from sqlwright.engines.mysql.stream import stream
 from sqlwright.errors import MoreThanOneRow, SqlwrightError
 from sqlwright.query import (
+    UNBOUNDED,
     Access,
     Description,
     Explanation,
@@ -171,9 +172,19 @@ class MySQLEngine(Engine):
         *,
         chunk_rows: int,
         timeout_seconds: float | None,
+        chunk_bytes: int = UNBOUNDED,
+        separator: str = ",",
     ) -> AsyncGenerator[Result, None]:
         assert isinstance(program, MySQLProgram)
-        return stream(lease, program, values, chunk_rows=chunk_rows, timeout_seconds=timeout_seconds)
+        return stream(
+            lease,
+            program,
+            values,
+            chunk_rows=chunk_rows,
+            chunk_bytes=chunk_bytes,
+            separator=separator,
+            timeout_seconds=timeout_seconds,
+        )
 
     async def explain(
         self, lease: MySQLLease, program: Program, values: Values, *, analyze: bool, timeout_seconds: float

@@ -83,12 +83,16 @@ class RawResult(MySQLResult):  # type: ignore[misc]
             rows.append(self._read_row_from_packet(packet))
             if len(rows) % _ROWS_AT_ONCE == 0:
                 await asyncio.sleep(0)  # what has arrived is read without a pause
-            self.size += len(packet.get_all_data())
             if self.size > self._bytes_max:
                 self.is_cut = True
                 break
         self.affected_rows = len(rows)
         self.rows = tuple(rows)
+
+    def _read_row_from_packet(self, packet: Any) -> Row:
+        self.size += len(packet.get_all_data())
+        row: Row = super()._read_row_from_packet(packet)
+        return row
 
     async def _get_descriptions(self) -> None:
         self.fields = []
@@ -337,15 +341,23 @@ class Cursor:
         self._result = result
         self.fields: Sequence[FieldDescriptorPacket] = result.fields if result.unbuffered_active else ()
 
-    async def fetch(self, rows_max: int) -> list[Row]:
-        """The next rows; fewer than asked for only at the end."""
-        return await self._session.attend(self._fetch(rows_max))
+    @property
+    def has_more(self) -> bool:
+        """Perhaps: that the last row was the last is said behind it."""
+        return bool(self._result.unbuffered_active)
 
-    async def _fetch(self, rows_max: int) -> list[Row]:
+    async def fetch(self, rows_max: int, bytes_max: int = UNBOUNDED) -> list[Row]:
+        """The next rows: fewer than asked for at the end, or where they have reached `bytes_max`."""
+        return await self._session.attend(self._fetch(rows_max, bytes_max))
+
+    async def _fetch(self, rows_max: int, bytes_max: int) -> list[Row]:
         rows: list[Row] = []
         session, result = self._session, self._result
+        if not session.is_open:
+            raise pymysql.err.InterfaceError(0, "the server has ended the connection")
+        end = result.size + bytes_max
         try:
-            while len(rows) < rows_max and result.unbuffered_active:
+            while len(rows) < rows_max and result.size < end and result.unbuffered_active:
                 row = await result._read_rowdata_packet_unbuffered()
                 if row is not None:
                     rows.append(row)
