@@ -13,6 +13,7 @@ import asyncio
 import logging
 import math
 import ssl
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -119,12 +120,11 @@ class MySQLConnector(Connector[Session]):
             settings.append(f"{_IDLE} = {math.ceil(options.server_idle_seconds)}")
         if options.read_only:
             settings.append(f"{next(name for name in _READ_ONLY if name in known)} = 1")
-        session.settings = f"SET {', '.join(settings)}"
+        session.settings = f"SET {', '.join(settings)}".encode()
 
     async def _set_up(self, session: Session) -> None:
-        await session.fetch(session.settings)
+        await session.renew()
         session.timeout_seconds = self._options.statement_timeout_seconds
-        session.used = False
 
     def is_alive(self, connection: Session) -> bool:
         return connection.is_open
@@ -136,24 +136,27 @@ class MySQLConnector(Connector[Session]):
         if connection.is_busy:
             await self.stop(connection)
         try:
-            await connection.attend(connection.reset())
+            await self._set_up(connection)
         except pymysql.err.MySQLError as error:
             if code_of(error) != _INTERRUPTED:  # a KILL that came too late for its statement
                 raise
-            await connection.attend(connection.reset())
-        await self._set_up(connection)
+            await self._set_up(connection)
 
     async def stop(self, session: Session) -> None:
         """End what still runs, and read its end."""
-        if session.running is not None:
-            await asyncio.wait([session.running], timeout=_OWN_END_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OWN_END_SECONDS):
+                await self._ended(session)
         if session.is_busy:
             await self._kill("QUERY", session)
+            await self._ended(session)
+        session.running = None
+
+    @staticmethod
+    async def _ended(session: Session) -> None:
         if session.running is not None:
             await asyncio.wait([session.running])
-            session.running = None
-        if session.cursor_is_open:
-            await session.attend(session.drain())
+        await session.settle()
 
     async def _kill(self, what: str, session: Session) -> None:
         """KILL QUERY stops a statement, KILL CONNECTION the session too. The user's own ones need no right for it."""

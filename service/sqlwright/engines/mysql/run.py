@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from sqlwright.engines.encode import row_too_large
 from sqlwright.engines.mysql import transaction
 from sqlwright.engines.mysql.compile import MySQLProgram, expand
+from sqlwright.engines.mysql.fetched import Fetched
 from sqlwright.engines.mysql.readback import update_and_read
-from sqlwright.engines.mysql.session import Fetched, Session
+from sqlwright.engines.mysql.session import Session
 from sqlwright.errors import MoreThanOneRow, ReadQueryWrote
 from sqlwright.query import UNBOUNDED, Access, Cardinality, Result, Values, Window
 
@@ -85,12 +86,12 @@ async def write_many(
 def as_result(program: MySQLProgram, fetched: Fetched, window: Window | None) -> Result:
     query = program.query
     cardinality = query.cardinality
-    if cardinality is Cardinality.INSERT and not fetched.fields:
+    if cardinality is Cardinality.INSERT and not fetched.columns:
         return Result(json=b"%d" % fetched.lastrowid, count=1) if fetched.lastrowid else Result()
-    if not fetched.fields or cardinality is Cardinality.EXEC:
+    if not fetched.columns or cardinality is Cardinality.EXEC:
         return Result(affected=0 if query.statement.verb in _READING else fetched.rowcount)
-    encoder = program.encoder.for_fields(fetched.fields)
-    rows = fetched.rows
+    encoder = program.encoder.for_columns(fetched.columns)
+    rows = fetched.raw
     one = cardinality in _ONE_ROW or (cardinality in _ONE_VALUE and query.access is Access.WRITE)
     if one and len(rows) > 1:
         raise MoreThanOneRow("the statement gave more than one row")
