@@ -1,7 +1,9 @@
-"""How sessions are opened, reset after each use, stopped on the server and ended.
+"""How sessions are opened, reset, stopped on the server and ended.
 
-Every session is reset after every use, because any statement may leave something behind: user variables, locks by
-GET_LOCK, temporary tables, settings. The pool's own task does that after the caller has gone.
+A session is reset after its use, because a statement may leave something behind: user variables, locks by GET_LOCK,
+temporary tables, settings. The pool's own task does that after the caller has gone. It is not reset where only reads
+ran that cannot do that (`traces.py`) and the server, which is told to watch its sessions, has not said otherwise; once
+in a while it is all the same, because views may change.
 
 A statement whose caller has left is stopped with KILL QUERY over a short connection of its own, at most `KILLERS_MAX`
 at a time. What was left is then read to its end, and the session is as good as new.
@@ -24,12 +26,13 @@ from sqlwright.engines import outage
 from sqlwright.engines.base import SessionOptions
 from sqlwright.engines.hosts import open_first
 from sqlwright.engines.mysql.errors import code_of, connection_refused
-from sqlwright.engines.mysql.session import Session
+from sqlwright.engines.mysql.session import SESSION_TRACK, Session
 from sqlwright.engines.pool import Connector
 from sqlwright.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
+RENEW_SECONDS = 10.0
 KILLERS_MAX = 2
 KILLS_WAITING_MAX = 100
 KILL_SECONDS = 1.0
@@ -53,6 +56,7 @@ _STATEMENT_TIME = "max_statement_time"  # MariaDB, seconds
 _EXECUTION_TIME = "max_execution_time"  # MySQL, milliseconds, for SELECT alone
 _SNAPSHOT = "innodb_snapshot_isolation"  # without it a repeatable read overwrites what it has not seen
 _IDLE = "idle_transaction_timeout"  # MariaDB
+_WATCH = "session_track_state_change"  # MariaDB since 10.2, MySQL since 5.7
 _PACKET = "max_allowed_packet"
 _RECURSIONS = (
     "max_recursive_iterations",
@@ -60,7 +64,7 @@ _RECURSIONS = (
 )  # MariaDB gives the first 1,000 rounds as the whole
 _ON = ("ON", "1", "NO_LOCK", "NO_LOCK_NO_ADMIN")
 _SERVER_READS = ("read_only", "super_read_only", "innodb_read_only")
-_OTHERS = (_STATEMENT_TIME, _EXECUTION_TIME, _SNAPSHOT, _IDLE, _PACKET, *_SERVER_READS)
+_OTHERS = (_STATEMENT_TIME, _EXECUTION_TIME, _SNAPSHOT, _IDLE, _PACKET, _WATCH, *_SERVER_READS)
 
 
 class MySQLConnector(Connector[Session]):
@@ -116,6 +120,8 @@ class MySQLConnector(Connector[Session]):
             settings.append(session.time_limit(options.statement_timeout_seconds))
         if _SNAPSHOT in known:
             settings.append(f"{_SNAPSHOT} = ON")
+        if _WATCH in known:
+            settings.append(f"{_WATCH} = ON")
         if _IDLE in known:
             settings.append(f"{_IDLE} = {math.ceil(options.server_idle_seconds)}")
         if options.read_only:
@@ -125,12 +131,15 @@ class MySQLConnector(Connector[Session]):
     async def _set_up(self, session: Session) -> None:
         await session.renew()
         session.timeout_seconds = self._options.statement_timeout_seconds
+        session.renewed_at = asyncio.get_running_loop().time()
 
     def is_alive(self, connection: Session) -> bool:
         return connection.is_open
 
     def is_clean(self, connection: Session) -> bool:
-        return not (connection.used or connection.is_busy or connection.in_transaction)
+        if connection.used or connection.is_busy or connection.in_transaction:
+            return False
+        return asyncio.get_running_loop().time() - connection.renewed_at < RENEW_SECONDS
 
     async def mend(self, connection: Session) -> None:
         if connection.is_busy:
@@ -213,7 +222,7 @@ def connect_options(url: str) -> dict[str, Any]:
         "unix_socket": query.get("unix_socket"),
         "charset": "utf8mb4",
         "ssl": _ssl_context(query),
-        "client_flag": pymysql.constants.CLIENT.FOUND_ROWS,
+        "client_flag": pymysql.constants.CLIENT.FOUND_ROWS | SESSION_TRACK,
         "autocommit": None,
         "local_infile": False,
         "program_name": "sqlwright",

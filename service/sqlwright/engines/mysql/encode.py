@@ -108,10 +108,12 @@ def _digits(text: bytes) -> str:
     return shown if shown[:1].isdigit() else f"0{shown}"
 
 
-def _boolean(text: bytes) -> bool | int:
+class _Booleans(dict[bytes, bool | int]):
     """tinyint(1) takes other numbers too."""
-    value = int(text)
-    return value == 1 if 0 <= value <= 1 else value
+
+    def __missing__(self, text: bytes) -> bool | int:
+        value = int(text)
+        return value == 1 if 0 <= value <= 1 else value  # ZEROFILL
 
 
 def _bit(value: bytes) -> bool:
@@ -136,7 +138,8 @@ def _decimal(text: bytes) -> orjson.Fragment:
 
 def _moment(text: bytes) -> str:
     """`2026-01-31 12:00:00.500000` → `2026-01-31T12:00:00.5`."""
-    return _trimmed(text).replace(" ", "T", 1)
+    shown = text.replace(b" ", b"T", 1).decode()
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
 def _moment_in_utc(text: bytes) -> str:
@@ -160,7 +163,7 @@ _WRITERS: dict[Kind, Write] = {
     Kind.NUMERIC: _decimal,
     Kind.FLOAT4: _single,
     Kind.FLOAT8: _float,
-    Kind.BOOL: _boolean,
+    Kind.BOOL: _Booleans({b"0": False, b"1": True}).__getitem__,
     Kind.BYTES: base64_text,
     Kind.TIME: _trimmed,
     Kind.TIMESTAMP: _moment,

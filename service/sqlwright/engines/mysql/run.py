@@ -39,7 +39,8 @@ async def read(
     # Rows that are skipped here and not by the server have to come.
     bounded = window is not None and (program.windowed or not window.offset)
     bytes_max = window.bytes_max if window is not None and bounded else UNBOUNDED
-    fetched = await session.fetch(*expand(program, values, window), bytes_max=bytes_max)
+    sql, arguments = expand(program, values, window)
+    fetched = await session.fetch(sql, arguments, bytes_max=bytes_max, leaves_nothing=program.leaves_nothing)
     if fetched.size > BYTES_ON_LOOP_MAX:
         return await asyncio.to_thread(as_result, program, fetched, window)
     return as_result(program, fetched, window)

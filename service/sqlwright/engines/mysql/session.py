@@ -54,6 +54,7 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         """The server's own limit for the statements of this session at present; None where it has none."""
         self.used = False
         """Something ran since the last reset that may have left something behind."""
+        self.renewed_at = 0.0
         self.expected = 0
         """Answers that are still to come."""
         self.cursor_is_open = False
