@@ -16,12 +16,13 @@ from pathlib import Path
 from cases import MANY, Case
 
 HERE = Path(__file__).parent
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 10
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 OURS = "sqlwright"
 PEERS = ("floor", "handwritten", "sqlalchemy_crud")
+READY = Case("ready", "ready", "/readyz")
 BASE = "handwritten"
 """Whom the ratios are taken to."""
 
@@ -74,9 +75,12 @@ class Services:
         key = name, case.folder if name.partition("@")[0] == OURS else (0, False)
         if key not in self._running:
             self._running[key] = self._start(name, case)
+            if name.partition("@")[0] == OURS:
+                # It answers before it has seen all of its queries, and is measured after that.
+                _wait_until_it_answers(self._running[key][0], READY, self._running[key][1])
         port, process = self._running[key]
         if (name, case.name) not in self._answered:
-            _wait_until_it_answers(f"http://127.0.0.1:{port}", case, process)
+            _wait_until_it_answers(port, case, process)
             self._answered.add((name, case.name))
         return port, process.pid
 
@@ -92,8 +96,8 @@ class Services:
         return port, process
 
 
-def _wait_until_it_answers(address: str, case: Case, process: subprocess.Popen[bytes]) -> None:
-    path, body = case.sample
+def _wait_until_it_answers(port: int, case: Case, process: subprocess.Popen[bytes]) -> None:
+    address, (path, body) = f"http://127.0.0.1:{port}", case.sample
     headers = {"Content-Type": "application/json"} if body else {}
     request = urllib.request.Request(address + path, body.encode() or None, headers)
     give_up_at = time.monotonic() + START_SECONDS

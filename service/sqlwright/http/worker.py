@@ -6,6 +6,7 @@ The parent's word comes over a socket pair. Its end closes when the parent dies,
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import signal
 import socket
@@ -47,6 +48,7 @@ LINGER_SECONDS = 0.5
 """How long open connections have to send what they are about to send, before those that are idle are closed."""
 CUT_SECONDS = 2.0
 """How long before the end of the drain the calls that still run are cut, so that they are rolled back in time."""
+_KNOWN_POLL_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 _LOGGING = {
@@ -124,7 +126,10 @@ def work(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     try:
+        gc.disable()  # while there is nothing to find
         registry = read_queries(folder)
+        gc.freeze()
+        gc.enable()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_serve(listener, control, Service(settings, registry, folder), warns=warns))
     except Exception as error:
@@ -145,9 +150,11 @@ async def _serve(listener: socket.socket, control: socket.socket, service: Servi
         control.send(READY)
         if warns:
             warning = asyncio.create_task(warn_when_known(service.database, settings, service.log))
+        freezing = asyncio.create_task(_freeze_what_stays(service))
         told = asyncio.create_task(orders.come.wait())
         await asyncio.wait([serving, told], return_when=asyncio.FIRST_COMPLETED)
         told.cancel()
+        freezing.cancel()
         if not serving.done():
             await _leave(service, server, serving, listener, stopping=orders.word == STOP)
         await serving
@@ -155,6 +162,14 @@ async def _serve(listener: socket.socket, control: socket.socket, service: Servi
         if warning is not None:
             warning.cancel()
         await service.close()
+
+
+async def _freeze_what_stays(service: Service) -> None:
+    """What is known of the queries stays until the end: a garbage collector that looked at all of it now and again
+    would hold the loop, with ten thousand queries for a fifth of a second."""
+    while service.pending:  # noqa: ASYNC110 - no event tells
+        await asyncio.sleep(_KNOWN_POLL_SECONDS)
+    gc.freeze()
 
 
 async def _leave(
