@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import databases
 
 from sqlwright.address import Address, parse_address
+from sqlwright.batching import Batching
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, SessionOptions
-from sqlwright.engines.pool import Pool, PoolLimits, PoolStatus
+from sqlwright.engines.connector import PoolLimits, PoolStatus
+from sqlwright.engines.pool import Pool
 from sqlwright.errors import (
     AcquireTimeout,
     DatabaseCorrupt,
@@ -120,6 +123,10 @@ class Database:
             settings.idle_in_transaction_timeout_seconds,
         )
         self.has_one_pool = self.engine.has_one_pool(address)
+        self.batching: Batching | None = None
+        """Where calls of one query run together; None where each runs on its own."""
+        if settings.batching == "on" and not self.has_one_pool:
+            self.batching = Batching(self, waiting_max=settings.waiting_max)
         self._only_lease: Any = None
         self._turn = asyncio.Lock()
         self._refusal: tuple[float, DatabaseError] | None = None
@@ -250,10 +257,18 @@ class Database:
 
     def refuse_when_full(self, access: Access) -> None:
         """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""
-        for pooled in self._readers if access is Access.READ else (self._writer,):
-            if pooled.pool is None or not pooled.pool.is_full:
-                return
+        reads = access is Access.READ
+        if not (reads and self.batching is not None and self.batching.is_full):
+            for pooled in self._readers if reads else (self._writer,):
+                if pooled.pool is None or not pooled.pool.is_full:
+                    return
         raise TooManyWaiting("too many calls already wait for a connection")
+
+    def is_waited_for(self, access: Access) -> bool:
+        """Whether somebody waits for a connection of this kind."""
+        return any(
+            p.pool is not None and p.pool.waiting for p in (self._readers if access is Access.READ else [self._writer])
+        )
 
     def status(self) -> dict[str, list[PoolStatus]]:
         groups = {"writer": [self._writer], "reader": self._readers}
@@ -348,6 +363,8 @@ def _options(settings: Settings, size: int, *, read_only: bool) -> SessionOption
             size=size,
             waiting_max=settings.waiting_max,
             acquire_timeout_seconds=settings.acquire_timeout_seconds,
+            lifetime_seconds=settings.connection_lifetime_seconds or math.inf,
+            idle_seconds=settings.connection_idle_seconds or math.inf,
         ),
         statement_timeout_seconds=settings.statement_timeout_seconds,
         lock_timeout_seconds=settings.lock_timeout_seconds,

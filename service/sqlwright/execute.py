@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+from sqlwright.batching import Spent
 from sqlwright.database import Database
 from sqlwright.engines.encode import row_too_large
 from sqlwright.errors import DatabaseUnavailable, NoRow, SerializationFailure
@@ -22,13 +24,6 @@ Where = Database | OpenTransaction
 """A call on a database stands alone; one on an open transaction joins it."""
 
 
-class Spent(Protocol):
-    """Whoever wants to know what a call took so far, also when it fails or is cancelled. Times are in seconds."""
-
-    waited_seconds: float
-    database_seconds: float
-
-
 async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Result:
     """Run a plan on a lease of the right kind and check that the result is what the query says.
 
@@ -36,7 +31,7 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
     `DatabaseError`, and in a transaction every `TransactionError`.
     """
     query = plan.contract.query
-    run = _once if query.isolation is None else _isolated
+    run = _way(where, plan)
     try:
         result = await run(where, plan, spent)
     except DatabaseUnavailable as error:
@@ -53,6 +48,18 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
     if len(result.json) > plan.bytes_max:
         raise row_too_large(plan.bytes_max)
     return result
+
+
+def _way(where: Where, plan: Plan) -> Callable[[Any, Plan, Spent | None], Awaitable[Result]]:
+    if plan.contract.query.isolation is not None:
+        return _isolated
+    return _together if plan.contract.together and where.batching is not None and plan.items is None else _once
+
+
+def _together(database: Database, plan: Plan, spent: Spent | None) -> Awaitable[Result]:
+    """A call that may run in one statement with others."""
+    assert database.batching is not None
+    return database.batching.run(plan.contract.program, plan.values, plan.window, plan.timeout_seconds, spent)
 
 
 async def _once(where: Where, plan: Plan, spent: Spent | None) -> Result:
@@ -104,7 +111,7 @@ async def _isolated(where: Where, plan: Plan, spent: Spent | None) -> Result:
 
 async def _again(database: Database, plan: Plan, spent: Spent | None) -> Result:
     """A lone call is ours as a whole, so it may be repeated when a concurrent change was in its way."""
-    run = _once if plan.contract.query.isolation is None else _isolated
+    run = _way(database, plan)
     asked = time.perf_counter()
     result = await database.retry_collided(lambda: run(database, plan, spent), attempts=ATTEMPTS_AFTER_COLLISION)
     result.waited_seconds = time.perf_counter() - asked - result.database_seconds

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from sqlwright.database import Database
-from sqlwright.engines.pool import PoolStatus
+from sqlwright.engines.connector import PoolStatus
 from sqlwright.errors import AcquireTimeout, TransactionError, TransactionFailed
 from sqlwright.query import Access, Isolation
 from sqlwright.transaction import OpenTransaction, check_isolation, deadline
@@ -28,6 +28,7 @@ class PinnedDatabase(Database):
 
     def __init__(self, database: Database, lease: Any) -> None:
         self.engine = database.engine
+        self.batching = None
         self.limits = database.limits
         self._database = database
         self._pinned = lease

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from sqlwright.batching import Spent
 from sqlwright.crud.faults import faults_of
 from sqlwright.crud.table import Kind, Table
 from sqlwright.errors import DatabaseError, NoRow, SerializationFailure, StatementFailed
-from sqlwright.execute import ATTEMPTS_AFTER_COLLISION, Spent, Where, execute
+from sqlwright.execute import ATTEMPTS_AFTER_COLLISION, Where, execute
 from sqlwright.parameters.json_body import dump_json, parse_json_text
 from sqlwright.plan import Plan
 from sqlwright.query import Result

@@ -25,7 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from sqlwright.engines.pool import PoolStatus
+from sqlwright.engines.connector import PoolStatus
 from sqlwright.http.exchange import Exchange
 from sqlwright.http.problems import STATUSES
 from sqlwright.http.responses import Answer

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import asyncpg
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
 from sqlwright.engines.postgres import transaction
-from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
+from sqlwright.engines.postgres.batch import batch_key, compile_proven, run_many
+from sqlwright.engines.postgres.compile import PostgresProgram
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
 from sqlwright.engines.postgres.limits import connections_max
-from sqlwright.engines.postgres.page import joined, page, windowed
+from sqlwright.engines.postgres.page import joined
+from sqlwright.engines.postgres.run import fetch, prepared, run, set_up
 from sqlwright.engines.postgres.script import run_script
-from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
+from sqlwright.engines.postgres.session import PostgresLease
 from sqlwright.engines.postgres.stream import stream
 from sqlwright.engines.postgres.types import bind
 from sqlwright.errors import (
     DatabaseUnavailable,
-    MoreThanOneRow,
     Outcome,
     OutcomeUnknown,
-    SerializationFailure,
     SqlwrightError,
     StatementTimeout,
 )
@@ -46,6 +42,7 @@ from sqlwright.query import (
     Window,
 )
 from sqlwright.sql.dialect import POSTGRESQL
+from sqlwright.time_limit import TimeLimits
 
 if TYPE_CHECKING:
     from sqlwright.engines.reflection import SchemaReader
@@ -55,8 +52,6 @@ T = TypeVar("T")
 ANSWER_GRACE_SECONDS = 0.4
 """How much longer than its timeout a statement may stay unanswered before the connection is given up."""
 _IDLE_HINT = "the server also ends a transaction that does nothing for longer than idle_in_transaction_timeout_seconds"
-_SECOND_ROW = "21000"
-_UPSERT_TWICE = "ExecOnConflictUpdate"  # it has the same SQLSTATE
 
 
 class PostgresEngine(Engine):
@@ -67,15 +62,16 @@ class PostgresEngine(Engine):
 
     def __init__(self, settings: Settings) -> None:
         self._big_numbers_as_text = settings.big_numbers == "string"
-        self._describe_timeout_seconds = settings.statement_timeout_seconds
+        self._statement_timeout_seconds = settings.statement_timeout_seconds
         self._pooled = settings.pooler == "transaction"
+        self._time_limits = TimeLimits()
 
     def compile(self, query: Query, description: Description | None = None) -> PostgresProgram:
-        return compile_query(query, description, big_numbers_as_text=self._big_numbers_as_text)
+        return compile_proven(query, description, big_numbers_as_text=self._big_numbers_as_text)
 
     async def describe(self, lease: PostgresLease, query: Query) -> Description:
         work = describe(lease.raw_connection, query, big_numbers_as_text=self._big_numbers_as_text)
-        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
+        return await self._ask(lease, work)
 
     async def explain(
         self, lease: PostgresLease, program: Program, values: Values, *, analyze: bool, timeout_seconds: float
@@ -86,23 +82,30 @@ class PostgresEngine(Engine):
             await self._join(lease, program.query.access, timeout_seconds)
 
         async def work() -> Explanation:
-            await _limit_time(session, timeout_seconds)
+            await set_up(session, timeout_seconds)
             if analyze:
                 return await explain_and_undo(session, program, values, joins=joins)
             return await explain(session, program, values, analyze=False)
 
         return await self._guarded(lease, program.query.access, timeout_seconds, work(), undone=True)
 
+    async def _ask(self, lease: PostgresLease, work: Awaitable[T]) -> T:
+        """What is asked about the database, within the usual time."""
+
+        async def within() -> T:
+            await set_up(lease.session, self._statement_timeout_seconds)
+            return await work
+
+        return await self._guarded(lease, Access.READ, self._statement_timeout_seconds, within())
+
     async def connections_max(self, lease: PostgresLease) -> ConnectionsMax | None:
-        work = connections_max(lease.raw_connection)
-        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
+        return await self._ask(lease, connections_max(lease.raw_connection))
 
     async def reflect(self, lease: PostgresLease, names: Collection[str] | None) -> Any:
         # SQLAlchemy's reflection, for those who serve tables.
         from sqlwright.engines.postgres.reflect import reflect  # noqa: PLC0415
 
-        work = reflect(lease, self._schema_reader, names)
-        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
+        return await self._ask(lease, reflect(lease, self._schema_reader, names))
 
     @cached_property
     def _schema_reader(self) -> SchemaReader:
@@ -120,48 +123,72 @@ class PostgresEngine(Engine):
         self, lease: PostgresLease, program: Program, values: Values, *, window: Window | None, timeout_seconds: float
     ) -> Result:
         assert isinstance(program, PostgresProgram)
-        access = program.query.access
-        if lease.in_transaction:
-            await self._join(lease, access, timeout_seconds)
-        elif self._pooled:
-            return await self._run_pooled(lease, program, values, window, timeout_seconds)
-        work = self._run(lease.raw_connection, program, values, window, timeout_seconds)
-        return await self._guarded(lease, access, timeout_seconds, work, undone=lease.in_transaction)
-
-    async def _run_pooled(
-        self,
-        lease: PostgresLease,
-        program: PostgresProgram,
-        values: Values,
-        window: Window | None,
-        timeout_seconds: float,
-    ) -> Result:
-        """A transaction for each call, with our settings in it."""
-        session, access = lease.raw_connection, program.query.access
-
-        async def work() -> Result:
-            await transaction.begin(session, None, read_only=access is Access.READ)
-            return await self._run(session, program, values, window, timeout_seconds)
-
-        result = await self._guarded(lease, access, timeout_seconds, work(), undone=True)
-        await self._guarded(lease, access, timeout_seconds, transaction.commit(session, timeout_seconds))
-        session.ended_well = True
+        if lease.in_transaction or self._pooled:
+            return await self._once(
+                lease, program, timeout_seconds, lambda: run(lease.session, program, values, window, timeout_seconds)
+            )
+        # The same in fewer steps: this is the way of nearly every call.
+        session = lease.session
+        before, session.touched = session.touched, True
+        limit = self._time_limits.limit(timeout_seconds + ANSWER_GRACE_SECONDS)
+        try:
+            with limit:
+                result = await run(session, program, values, window, timeout_seconds)
+        except Exception as error:
+            _raise_ours(lease, program.query.access, error, expired=limit.expired, undone=False)
+        if program.keeps_session:
+            session.touched = before
         return result
 
-    async def _run(
-        self, session: Session, program: PostgresProgram, values: Values, window: Window | None, timeout_seconds: float
-    ) -> Result:
-        await _limit_time(session, timeout_seconds)
-        sql, arguments = program.sql, values
-        if window is not None:
-            sql, arguments = windowed(program, values, window)
-        try:
-            rows, status = await _fetch(session, sql, arguments)
-        except asyncpg.CardinalityViolationError as error:
-            if program.refuses_second_row and error.server_source_function != _UPSERT_TWICE:
-                raise MoreThanOneRow("the statement gave more than one row; nothing was changed") from error
-            raise
-        return _result(program, rows, status, window, arguments[len(values)] if window else 0)
+    def batch_key(self, program: Program, values: Values) -> Hashable:
+        assert isinstance(program, PostgresProgram)
+        return batch_key(program, values) if program.many_lists else ()
+
+    async def run_many(
+        self,
+        lease: PostgresLease,
+        program: Program,
+        items: Sequence[Values],
+        *,
+        window: Window | None,
+        timeout_seconds: float,
+    ) -> list[Result]:
+        assert isinstance(program, PostgresProgram)
+
+        def alone(values: Values) -> Awaitable[Result]:
+            return self.run(lease, program, values, window=window, timeout_seconds=timeout_seconds)
+
+        async def fetched(sql: str, arguments: Values) -> list[Any]:
+            await set_up(lease.session, timeout_seconds, program.query.plan_mode)
+            return (await fetch(lease.session, sql, arguments))[0]
+
+        def together(sql: str, arguments: Values) -> Awaitable[list[Any]]:
+            return self._once(lease, program, timeout_seconds, lambda: fetched(sql, arguments))
+
+        return await run_many(program, items, window, alone=alone, together=together)
+
+    async def _once(
+        self, lease: PostgresLease, program: PostgresProgram, timeout_seconds: float, work: Callable[[], Awaitable[T]]
+    ) -> T:
+        """One statement: in the open transaction, else alone (behind a pooler in one with our settings)."""
+        access, session = program.query.access, lease.session
+        before, session.touched = session.touched, True
+        if lease.in_transaction:
+            await self._join(lease, access, timeout_seconds)
+        if lease.in_transaction or not self._pooled:
+            result = await self._guarded(lease, access, timeout_seconds, work(), undone=lease.in_transaction)
+            if program.keeps_session:
+                session.touched = before
+            return result
+
+        async def begun() -> T:
+            await transaction.begin(session, None, read_only=access is Access.READ)
+            return await work()
+
+        result = await self._guarded(lease, access, timeout_seconds, begun(), undone=True)
+        await self._guarded(lease, access, timeout_seconds, transaction.commit(session, timeout_seconds))
+        session.touched = False
+        return result
 
     def stream(
         self,
@@ -179,8 +206,8 @@ class PostgresEngine(Engine):
 
         async def ready() -> None:
             if lease.in_transaction:
-                await self._join(lease, Access.READ, self._describe_timeout_seconds)
-            await guarded(_limit_time(lease.raw_connection, timeout_seconds))
+                await self._join(lease, Access.READ, self._statement_timeout_seconds)
+            await guarded(set_up(lease.raw_connection, timeout_seconds))
 
         return stream(lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=joined)
 
@@ -195,8 +222,8 @@ class PostgresEngine(Engine):
         async def work() -> int:
             if alone and self._pooled:
                 await transaction.begin(session, None, read_only=False)
-            await _limit_time(session, timeout_seconds)
-            statement = await _prepared(session, program.sql)
+            await set_up(session, timeout_seconds)
+            statement = await prepared(session, program.sql)
             if alone and not self._pooled:
                 await session.execute("BEGIN")
             return len(await statement.fetchmany(items))
@@ -212,7 +239,7 @@ class PostgresEngine(Engine):
     async def run_script(self, lease: PostgresLease, program: Program, *, timeout_seconds: float | None) -> Result:
         async def work() -> Result:
             assert isinstance(program, PostgresProgram)
-            await _limit_time(lease.raw_connection, timeout_seconds)
+            await set_up(lease.raw_connection, timeout_seconds)
             await run_script(lease.raw_connection, program)
             return Result()
 
@@ -221,8 +248,13 @@ class PostgresEngine(Engine):
     async def begin(
         self, lease: PostgresLease, *, isolation: Isolation | None, read_only: bool, timeout_seconds: float
     ) -> None:
-        work = transaction.begin(lease.raw_connection, isolation, read_only=read_only)
-        await self._guarded(lease, Access.READ, timeout_seconds, work)
+        session = lease.raw_connection
+
+        async def work() -> None:
+            await set_up(session, self._statement_timeout_seconds)
+            await transaction.begin(session, isolation, read_only=read_only)
+
+        await self._guarded(lease, Access.READ, timeout_seconds, work())
         lease.in_transaction = True
 
     async def commit(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
@@ -235,7 +267,13 @@ class PostgresEngine(Engine):
         lease.in_transaction = False
 
     async def try_write(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
-        await self._guarded(lease, Access.WRITE, timeout_seconds, transaction.write_nothing(lease.raw_connection))
+        session = lease.raw_connection
+
+        async def work() -> None:
+            await set_up(session, self._statement_timeout_seconds)
+            await transaction.write_nothing(session)
+
+        await self._guarded(lease, Access.WRITE, timeout_seconds, work())
 
     async def savepoint(self, lease: PostgresLease, name: str, *, timeout_seconds: float) -> None:
         await self._control(lease, timeout_seconds, transaction.savepoint(lease.raw_connection, name))
@@ -280,80 +318,30 @@ class PostgresEngine(Engine):
         open transaction will be rolled back whatever happens, so that no outcome is unknown.
         """
         limit = None if timeout_seconds is None else timeout_seconds + ANSWER_GRACE_SECONDS
-        guard = asyncio.timeout(limit)
+        guard = self._time_limits.limit(limit)
         try:
-            async with guard:
+            with guard:
                 return await work
         except Exception as error:
-            if guard.expired():
-                lease.broken = not undone
-                outcome: Outcome = "none" if undone or access is Access.READ else "unknown"
-                raise StatementTimeout("the database did not answer in time", outcome=outcome) from error
-            translated = translate(error, access)
-            if isinstance(translated, OutcomeUnknown) and undone:
-                translated = translate(error, Access.READ)
-            if outage.speaks_of_server(translated):
-                lease.distrust()
-            if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
-                translated.hint = _IDLE_HINT
-            if translated is None or translated is error:
-                raise
-            try:
-                raise translated from error
-            finally:
-                del translated  # its traceback leads back here: a cycle would keep all of the call
+            _raise_ours(lease, access, error, expired=guard.expired, undone=undone)
 
 
-async def _limit_time(session: Session, timeout_seconds: float | None) -> None:
-    """Set the server's own limit for this use of the session; the reset brings back the session's."""
-    wanted = 0 if timeout_seconds is None else milliseconds(timeout_seconds)
-    if wanted != session.limit_ms and (not session.locals or session.is_in_transaction()):
-        local = "LOCAL " if session.is_in_transaction() else ""
-        try:
-            await session.execute(f"SET {local}statement_timeout = {wanted}")
-        except Exception as error:  # nothing has been sent yet of what matters
-            raise translate(error, Access.READ) or error from error
-        session.limit_ms = wanted
-
-
-async def _prepared(session: Session, sql: str) -> Any:
-    """A prepared statement. What fails here has changed nothing, whatever the statement is."""
+def _raise_ours(lease: PostgresLease, access: Access, error: Exception, *, expired: bool, undone: bool) -> NoReturn:
+    """The driver's error as ours, and what it says about the session and its server."""
+    if expired:
+        lease.broken = not undone
+        outcome: Outcome = "none" if undone or access is Access.READ else "unknown"
+        raise StatementTimeout("the database did not answer in time", outcome=outcome) from error
+    translated = translate(error, access)
+    if isinstance(translated, OutcomeUnknown) and undone:
+        translated = translate(error, Access.READ)
+    if outage.speaks_of_server(translated):
+        lease.distrust()
+    if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
+        translated.hint = _IDLE_HINT
+    if translated is None or translated is error:
+        raise error
     try:
-        return await session.statement(sql)
-    except Exception as error:
-        raise translate(error, Access.READ) or error from error
-
-
-async def _fetch(session: Session, sql: str, arguments: Values) -> tuple[list[Any], str]:
-    statement = await _prepared(session, sql)
-    try:
-        return await statement.fetch(*arguments), statement.get_statusmsg()
-    except (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError) as error:
-        # The schema changed, or DEALLOCATE ran: refused before it began, so it may be sent again.
-        session.statements.pop(sql, None)
-        if session.is_in_transaction():  # then only all of it may be
-            raise SerializationFailure("the schema was changed while the transaction ran") from error
-    statement = await _prepared(session, sql)
-    return await statement.fetch(*arguments), statement.get_statusmsg()
-
-
-def _result(program: PostgresProgram, rows: list[Any], status: str, window: Window | None, asked: int) -> Result:
-    if program.gives == "rows":
-        return Result(json=joined(rows), count=len(rows)) if window is None else page(program, rows, window, asked)
-    if program.gives == "nothing":
-        return Result(affected=_affected(status))
-    if program.gives == "count":
-        return Result(affected=rows[0][0])
-    if program.gives == "records":
-        return Result(json=b",".join(json.dumps(dict(row), default=str).encode() for row in rows), count=len(rows))
-    if len(rows) > 1:
-        raise MoreThanOneRow("the statement gave more than one row")
-    if not rows or rows[0][0] is None:
-        return Result(json=b"null" if program.gives == "value" else b"", count=0)
-    return Result(json=joined(rows), count=1)
-
-
-def _affected(status: str) -> int:
-    """Rows changed, from a tag such as `INSERT 0 3`, `UPDATE 2` or `CREATE TABLE`."""
-    last = status.rpartition(" ")[2]
-    return int(last) if last.isdigit() else 0
+        raise translated from error
+    finally:
+        del translated, error  # its traceback leads back here: a cycle would keep all of the call
