@@ -228,6 +228,15 @@ def fields_of(columns: bytes) -> list[FieldDescriptorPacket]:
     return fields
 
 
+def without_last(columns: bytes, count: int) -> bytes:
+    """`Answer.columns` but for the last ones."""
+    ends, at = [0], 0
+    while at < len(columns):
+        at += _HEAD + (_head(columns, at)[0] & 0xFFFFFF)
+        ends.append(at)
+    return columns[: ends[-1 - count]]
+
+
 def _row(data: bytes) -> Values:
     values: Values = []
     at = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sqlwright.engines.mysql.answer import without_last
 from sqlwright.engines.mysql.compile import MySQLProgram, ReadBack, expand
 from sqlwright.engines.mysql.fetched import Fetched, RawRow
 from sqlwright.engines.mysql.session import Session
@@ -72,4 +73,4 @@ def _in_order(steps: ReadBack, keys: Sequence[RawRow], answers: Sequence[Fetched
     except KeyError:
         # The key is not in SET.
         raise StatementFailed("a trigger changed the key of a row, which cannot be read back then") from None
-    return Fetched(found, answers[0].columns, len(found))
+    return Fetched(found, without_last(answers[0].columns, len(steps.key)), len(found))

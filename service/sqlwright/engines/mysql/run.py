@@ -36,11 +36,28 @@ async def read(
 ) -> Result:
     """Run a query that reads, where it cannot write: a read-only session or transaction."""
     await session.limit_time(timeout_seconds)
-    # Rows that are skipped here and not by the server have to come.
-    bounded = window is not None and (program.windowed or not window.offset)
-    bytes_max = window.bytes_max if window is not None and bounded else UNBOUNDED
     sql, arguments = expand(program, values, window)
-    fetched = await session.fetch(sql, arguments, bytes_max=bytes_max, leaves_nothing=program.leaves_nothing)
+    bytes_max, nothing = _bytes_max(program, window), program.leaves_nothing
+    fetched = await session.fetch(sql, arguments, bytes_max=bytes_max, leaves_nothing=nothing)
+    return await _result(program, fetched, window)
+
+
+async def read_many(
+    session: Session, program: MySQLProgram, items: Sequence[Values], window: Window | None, timeout_seconds: float
+) -> list[Result]:
+    """Run it once for each item, all on their way at once. Raises the first error, after all ran."""
+    await session.limit_time(timeout_seconds)
+    statements = [session.encoded(*expand(program, item, window)) for item in items]
+    answers = await session.fetch_many(statements, bytes_max=_bytes_max(program, window))
+    return [await _result(program, fetched, window) for fetched in answers]
+
+
+def _bytes_max(program: MySQLProgram, window: Window | None) -> int:
+    # Rows that are skipped here and not by the server have to come.
+    return window.bytes_max if window is not None and (program.windowed or not window.offset) else UNBOUNDED
+
+
+async def _result(program: MySQLProgram, fetched: Fetched, window: Window | None) -> Result:
     if fetched.size > BYTES_ON_LOOP_MAX:
         return await asyncio.to_thread(as_result, program, fetched, window)
     return as_result(program, fetched, window)

@@ -95,11 +95,11 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         self.used = self.used or not leaves_nothing
         return await self._fetched(bytes_max)
 
-    async def fetch_many(self, statements: Sequence[bytes]) -> list[Fetched]:
+    async def fetch_many(self, statements: Sequence[bytes], *, bytes_max: int = UNBOUNDED) -> list[Fetched]:
         """Send all statements at once and read their answers: one round trip. Raises the first error, after all ran."""
         await self._send(*(packet(COMMAND.COM_QUERY, data) for data in statements))
         self.used = True
-        return await self._all_fetched()
+        return await self._all_fetched(bytes_max)
 
     async def renew(self) -> None:
         """Back to how we set it up: the server rolls back, drops temporary tables, frees user locks."""
@@ -141,12 +141,14 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         if self.expected:
             raise RuntimeError("a statement still runs on this connection")
 
-    async def _all_fetched(self) -> list[Fetched]:
+    async def _all_fetched(self, bytes_max: int = UNBOUNDED) -> list[Fetched]:
         answers: list[Fetched] = []
         failed: pymysql.err.MySQLError | None = None
         while self.expected:
             try:
-                answers.append(await self._fetched())
+                answers.append(await self._fetched(bytes_max))
+                if answers[-1].is_cut:
+                    await self.settle(self.expected - 1)
             except pymysql.err.MySQLError as error:
                 if not self.is_open:
                     raise
@@ -223,9 +225,9 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
             pymysql.err.raise_mysql_exception(answer.error)
         return None
 
-    async def settle(self) -> None:
-        """Read away what is still to come. Raises nothing of what stopped it."""
-        while self.expected:
+    async def settle(self, left: int = 0) -> None:
+        """Read away what is still to come, but for so many answers. Raises nothing of what stopped it."""
+        while self.expected > left:
             self._answer = answer = self._answer or Answer()
             answer.more(_ROWS_READ_AWAY)
             if await self._read(answer):
