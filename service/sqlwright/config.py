@@ -130,7 +130,9 @@ class Settings(BaseModel):
     body_bytes_max: Count = Field(default=1024 * 1024, description="size of a request body")
     bulk_body_bytes_max: Count = Field(default=16 * 1024 * 1024, description="size of the body of a bulk call")
     bulk_items_max: Count = Field(default=100_000, description="items of a bulk call")
-    array_items_max: Count = Field(default=1000, description="items of an array call: a read, once for each")
+    array_items_max: Count = Field(
+        default=1000, description="items of an array call: a query that reads, once for each"
+    )
     json_depth_max: Count = Field(default=64, description="nesting of a JSON body")
     transaction_steps_max: Count = Field(default=50, description="steps of a POST /transaction")
     table_statements_max: Count = Field(default=512, description="statements of /tables that are kept, the rarest go")

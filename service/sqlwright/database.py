@@ -17,7 +17,7 @@ import databases
 from sqlwright.address import Address, parse_address
 from sqlwright.batching import Batching
 from sqlwright.config import Settings
-from sqlwright.engines.base import Engine, SessionOptions
+from sqlwright.engines.base import Engine, Program, SessionOptions
 from sqlwright.engines.connector import PoolLimits, PoolStatus
 from sqlwright.engines.pool import Pool
 from sqlwright.errors import (
@@ -29,7 +29,7 @@ from sqlwright.errors import (
     SqlwrightError,
     TooManyWaiting,
 )
-from sqlwright.query import Access, Isolation
+from sqlwright.query import Access, Isolation, Result, Values, Window
 from sqlwright.transaction import OpenTransaction, begin, check_isolation, retry, retry_collided
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class Database:
         """Where calls of one query run together; None where each runs on its own."""
         if settings.batching == "on" and not self.has_one_pool:
             self.batching = Batching(self, waiting_max=settings.waiting_max)
+        self.reads_at_once = self.engine.reads_at_once and not self.has_one_pool
         self._only_lease: Any = None
         self._turn = asyncio.Lock()
         self._refusal: tuple[float, DatabaseError] | None = None
@@ -159,9 +160,10 @@ class Database:
     def _all(self) -> list[Pooled]:
         return list(dict.fromkeys([self._writer, *self._readers]))
 
-    def lease(self, access: Access) -> AbstractAsyncContextManager[Any]:
-        """`async with database.lease(access) as lease`: a reading session for READ, else a writing one."""
-        return Holding(self, access)
+    def lease(self, access: Access, program: Program | None = None) -> AbstractAsyncContextManager[Any]:
+        """`async with database.lease(access) as lease`: a reading session for READ, else a writing one; the one that
+        suits the `program` best."""
+        return Holding(self, access, program)
 
     def transaction(
         self, *, isolation: Isolation | None = None, read_only: bool = False, timeout_seconds: float | None = None
@@ -255,6 +257,12 @@ class Database:
         ready = [reader for reader in self._readers if reader.skip_until <= now]
         return sorted(ready or self._readers, key=lambda reader: reader.load)
 
+    def read_at_once(self, program: Program, values: Values, window: Window | None) -> Result | None:
+        """The whole of a short read, where that can be; None where it has to run in the usual way."""
+        pool = self._readers[0].pool
+        session = None if pool is None else pool.lend_now()
+        return None if session is None else self.engine.read_at_once(session, program, values, window)
+
     def refuse_when_full(self, access: Access) -> None:
         """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""
         reads = access is Access.READ
@@ -290,11 +298,12 @@ class Database:
 class Holding:
     """One use of a lease. A small class, because every call makes one: a generator costs several times as much."""
 
-    __slots__ = ("_access", "_database", "_lease", "_pooled")
+    __slots__ = ("_access", "_database", "_lease", "_pooled", "_program")
 
-    def __init__(self, database: Database, access: Access) -> None:
+    def __init__(self, database: Database, access: Access, program: Program | None = None) -> None:
         self._database = database
         self._access = access
+        self._program = program
 
     async def __aenter__(self) -> Any:
         candidates = self._candidates()
@@ -303,7 +312,7 @@ class Holding:
             if pooled.skip_until:
                 pooled.failed()  # while this call tries whether it is back, the others need not wait for the answer
             try:
-                await lease.acquire()
+                await lease.acquire(self._program)
             except (DatabaseUnavailable, DatabaseCorrupt) as error:
                 pooled.failed()
                 if pooled is candidates[-1]:

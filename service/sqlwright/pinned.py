@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from sqlwright.database import Database
+from sqlwright.engines.base import Program
 from sqlwright.engines.connector import PoolStatus
 from sqlwright.errors import AcquireTimeout, TransactionError, TransactionFailed
 from sqlwright.query import Access, Isolation
@@ -29,6 +30,7 @@ class PinnedDatabase(Database):
     def __init__(self, database: Database, lease: Any) -> None:
         self.engine = database.engine
         self.batching = None
+        self.reads_at_once = False
         self.limits = database.limits
         self._database = database
         self._pinned = lease
@@ -58,7 +60,7 @@ class PinnedDatabase(Database):
     def on_return(self, callback: Callable[[], None]) -> None:
         """Never: what is pinned is one connection, and does not come back."""
 
-    def lease(self, access: Access) -> PinnedCall:
+    def lease(self, access: Access, program: Program | None = None) -> PinnedCall:  # noqa: ARG002 - as `Database`
         return PinnedCall(self, access)
 
     def describing(self) -> AbstractAsyncContextManager[Any]:

@@ -17,7 +17,7 @@ Open = Any
 
 async def until(condition: Any, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.01)
 
 

@@ -73,6 +73,11 @@ class Pool(Generic[C]):
     def status(self) -> PoolStatus:
         return PoolStatus(self._size, len(self._free), len(self._waiters), len(self._mending))
 
+    def lend_now(self) -> C | None:
+        """One that is free and stays so: for what is over before anybody else has a turn."""
+        connection = next(reversed(self._free), None)
+        return connection if connection is not None and self._is_alive(connection) else None
+
     @property
     def waiting(self) -> int:
         """Callers that wait for a connection."""
@@ -91,8 +96,8 @@ class Pool(Generic[C]):
     def _size(self) -> int:
         return len(self._free) + len(self._lent)
 
-    async def acquire(self) -> C:
-        """An open connection, lent until `release`.
+    async def acquire(self, fits: Callable[[C], bool] | None = None) -> C:
+        """An open connection, lent until `release`; one of those that are free and fit, if there is one.
 
         Raises `AcquireTimeout`, `TooManyWaiting`, `DatabaseUnavailable`, or what else the connector's `open` raises.
         """
@@ -100,6 +105,8 @@ class Pool(Generic[C]):
             raise copy(self._refusal)
         while self._free:
             connection, _ = self._free.popitem()
+            if fits is not None and not fits(connection):
+                connection = self._swap(connection, fits)
             if self._is_alive(connection):
                 self._lent.add(connection)
                 return connection
@@ -114,6 +121,14 @@ class Pool(Generic[C]):
                 return connection
             self._drop(connection)  # it died in the hand-over
         raise DatabaseUnavailable("the database ends connections as soon as they are open")
+
+    def _swap(self, connection: C, fits: Callable[[C], bool]) -> C:
+        """Another free one that fits in the place of this one, where there is one."""
+        for other in reversed(self._free):
+            if fits(other):
+                self._free[connection] = self._free.pop(other)
+                return other
+        return connection
 
     async def _wait(self, deadline: float) -> C:
         """A connection handed over, already lent to us."""

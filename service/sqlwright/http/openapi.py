@@ -191,8 +191,8 @@ class _Writer:
         """What a body is that may be an array of such; `operation` answers in kind."""
         content = operation["responses"]["200"]["content"]["application/json"]
         result = content["schema"]
-        content["schema"] = {"oneOf": [result, object_schema({"results": {"type": "array", "items": result}})]}
-        return {"oneOf": [body, {"type": "array", "items": body, "maxItems": self._array_items_max}]}
+        content["schema"] = {"anyOf": [result, object_schema({"results": {"type": "array", "items": result}})]}
+        return {**body, "type": ["object", "array"], "items": body, "maxItems": self._array_items_max}
 
     def _property(self, parameter: Parameter) -> Schema:
         schema = parameter_schema(parameter, big_as_text=self._big_as_text)

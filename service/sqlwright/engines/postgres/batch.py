@@ -26,23 +26,16 @@ from sqlwright.engines.postgres.order import orders_all
 from sqlwright.engines.postgres.page import page, windowed
 from sqlwright.engines.postgres.proof import is_momentary, prove
 from sqlwright.engines.postgres.session import Session
+from sqlwright.engines.postgres.substitution import minds_columns
 from sqlwright.engines.postgres.types import is_native
-from sqlwright.query import Access, Cardinality, Description, Query, Result, Slot, SqlType, Values, Window
-from sqlwright.sql.dialect import POSTGRESQL
-from sqlwright.sql.lexer import IDENTIFIER, OPERATOR, PARAMETER, WORD, Token, lex
-from sqlwright.sql.statement import render, significant
+from sqlwright.query import Access, Cardinality, Description, Query, Result, SqlType, Values, Window
+from sqlwright.sql.statement import render
 from sqlwright.sql.structure import READING_VERBS
 
 _ITEM = "__sqlwright_item"
 _SEPARATOR = "\x01"
 """Between the rows of an item: no JSON has it, since its strings escape it."""
 _CARDINALITIES = frozenset({Cardinality.MANY, Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.VALUE})
-_BEGINS_AN_ITEM = frozenset({"select", "distinct", "all"})
-_ENDS_SELECT_LIST = frozenset({"from", "where", "group", "having", "order", "limit", "values", "on", "using", "by"})
-_ENDS_AN_ITEM = frozenset(
-    {"from", "where", "group", "having", "order", "limit", "offset", "fetch", "window", "union", "except", "intersect",
-     "collate"}
-)  # fmt: skip
 
 
 async def proven(
@@ -86,9 +79,7 @@ def compile_many(
     query = program.query
     if query.cardinality not in _CARDINALITIES or query.isolation or program.gives not in ("rows", "one", "value"):
         return program
-    if query.statement.verb not in READING_VERBS or _ITEM in program.plain or _names_a_column(query):
-        return program
-    if _limits_by_chance(query):
+    if query.statement.verb not in READING_VERBS or _ITEM in program.plain or minds_columns(query):
         return program
     if query.statement.has_limit and not description.orders_all:
         return program  # which rows come may be the plan's choice
@@ -213,66 +204,3 @@ def _page(program: PostgresProgram, row: Any, window: Window, asked: int) -> Res
 
 def _joined(text: str) -> bytes:
     return text.replace(_SEPARATOR, ",").replace("\r", " ").replace("\n", " ").encode()
-
-
-def _names_a_column(query: Query) -> bool:
-    """Whether a column of a query inside the statement has no name but what a bare parameter gives it."""
-    tokens = _tokens(query)
-    return any(token.kind is PARAMETER and _is_bare_item(tokens, index) for index, token in enumerate(tokens))
-
-
-def _limits_by_chance(query: Query) -> bool:
-    """Whether a LIMIT may be null for other reasons than that a value is: see `batch_key`."""
-    words = [_value(token) for token in _tokens(query)]
-    behind = min((words.index(word) for word in ("limit", "fetch") if word in words), default=len(words))
-    return not {"nullif", "case", "select"}.isdisjoint(words[behind:])
-
-
-def _tokens(query: Query) -> list[Token]:
-    return significant(lex(render(query.statement, _as_parameter).text, POSTGRESQL).tokens)
-
-
-def _as_parameter(slot: Slot) -> str:
-    return f"= ANY (:{slot.name})" if slot.is_list else f":{slot.name}"
-
-
-def _is_bare_item(tokens: Sequence[Token], index: int) -> bool:
-    first, last = index, index
-    while _at(tokens, first - 1) == "(" and _at(tokens, last + 1) == ")":
-        first, last = first - 1, last + 1
-    after = _at(tokens, last + 1)
-    if after not in ("", ",", ")", "[") and after not in _ENDS_AN_ITEM:
-        return False
-    before = _at(tokens, first - 1)
-    if before != "," and before not in _BEGINS_AN_ITEM and before != ")":
-        return False
-    depth = 0
-    for place in range(first - 1, -1, -1):
-        value = _at(tokens, place)
-        if value in (")", "]", "operator()"):
-            depth += 1
-        elif value in ("(", "["):
-            depth -= 1
-            if depth < 0:
-                return False
-        elif depth == 0 and value == "select":
-            return _is_inside(tokens, place)
-        elif depth == 0 and value in _ENDS_SELECT_LIST and value != "on":
-            return False
-    return False
-
-
-def _is_inside(tokens: Sequence[Token], place: int) -> bool:
-    depth = 0
-    for outer in range(place):
-        value = _at(tokens, outer)
-        depth += (value in ("(", "[")) - (value in (")", "]", "operator()"))
-    return depth > 0
-
-
-def _at(tokens: Sequence[Token], index: int) -> str:
-    return _value(tokens[index]) if 0 <= index < len(tokens) else ""
-
-
-def _value(token: Token) -> str:
-    return token.value if token.kind in (WORD, OPERATOR) else "name" if token.kind in (IDENTIFIER, PARAMETER) else "?"

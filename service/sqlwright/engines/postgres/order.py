@@ -14,7 +14,7 @@ from sqlwright.sql.dialect import POSTGRESQL
 from sqlwright.sql.lexer import IDENTIFIER, OPERATOR, WORD, Token, lex
 from sqlwright.sql.statement import significant
 
-_FORBIDDEN = frozenset({"union", "intersect", "except", "group", "having", "distinct", "join", "with", "only", "into"})
+_FORBIDDEN = frozenset({"union", "intersect", "except", "group", "having", "distinct", "join", "with", "into"})
 _END_OF_TABLE = frozenset({"where", "order"})
 _END_OF_ORDER = frozenset({"limit", "offset", "fetch"})
 _DIRECTION = frozenset({"asc", "desc", "nulls", "first", "last"})

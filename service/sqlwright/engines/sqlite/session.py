@@ -17,7 +17,7 @@ from databases import DatabaseURL
 from databases.backends.sqlite import SQLiteBackend as StockBackend
 from databases.backends.sqlite import SQLiteConnection as StockConnection
 
-from sqlwright.engines.base import Lease, SessionOptions
+from sqlwright.engines.base import Lease, Program, SessionOptions
 from sqlwright.engines.connector import Connector
 from sqlwright.engines.pool import Pool
 from sqlwright.engines.sqlite.errors import cannot_open, is_locked
@@ -215,7 +215,7 @@ class SQLiteLease(StockConnection, Lease[aiosqlite.Connection]):
         assert self._session is not None, "the lease is not held"
         return self._session
 
-    async def acquire(self) -> None:
+    async def acquire(self, program: Program | None = None) -> None:  # noqa: ARG002 - any session will do
         assert self._session is None, "the lease is already held"
         known = None if self.read_only else self._backend.known
         if known is not None:
