@@ -76,10 +76,10 @@ class Answer:
         """To the next statement of a procedure."""
         return Answer(self._bytes_max, self._rows_max, self._number)
 
-    def more(self, rows_max: int) -> Values:
-        """Take the values away that were read, to read so many rows more."""
+    def more(self, rows_max: int, bytes_max: int = UNBOUNDED) -> Values:
+        """Take the values away that were read, to read so many more."""
         taken, self.values = self.values, []
-        self._rows_max, self.is_full, self.size = rows_max, False, 0
+        self._rows_max, self._bytes_max, self.is_full, self.size = rows_max, bytes_max, False, 0
         return taken
 
     def take(self, data: bytes, at: int) -> int:

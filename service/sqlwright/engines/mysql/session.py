@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import aiomysql
 import pymysql
@@ -25,6 +25,7 @@ from sqlwright.errors import ProgramLimitExceeded
 from sqlwright.query import UNBOUNDED, Access
 
 T = TypeVar("T")
+Outcome: TypeAlias = "Fetched | pymysql.err.MySQLError"
 
 COM_RESET_CONNECTION = 0x1F
 SESSION_TRACK = 1 << 23
@@ -97,14 +98,18 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
 
     async def fetch_many(self, statements: Sequence[bytes], *, bytes_max: int = UNBOUNDED) -> list[Fetched]:
         """Send all statements at once and read their answers: one round trip. Raises the first error, after all ran."""
+        return _good(await self.try_many(statements, bytes_max=bytes_max))
+
+    async def try_many(self, statements: Sequence[bytes], *, bytes_max: int = UNBOUNDED) -> list[Outcome]:
+        """The same, with an error in the place of the answer of a statement that failed."""
         await self._send(*(packet(COMMAND.COM_QUERY, data) for data in statements))
         self.used = True
-        return await self._all_fetched(bytes_max)
+        return await self._outcomes(bytes_max)
 
     async def renew(self) -> None:
         """Back to how we set it up: the server rolls back, drops temporary tables, frees user locks."""
         await self._send(packet(COM_RESET_CONNECTION, b""), packet(COMMAND.COM_QUERY, self.settings))
-        await self._all_fetched()
+        _good(await self._outcomes())
         self.used = False
 
     async def open_cursor(self, sql: str, args: Sequence[Any] | None) -> Cursor:
@@ -121,7 +126,10 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
     def encoded(self, sql: str, args: Sequence[Any] | None = None) -> bytes:
         """The bytes of a statement with its values in place. Raises UnicodeEncodeError, `ProgramLimitExceeded`."""
         text = sql if args is None else sql % tuple(map(self.escape, args))
-        data = text.encode("utf-8")
+        return self.within_packet(text.encode("utf-8"))
+
+    def within_packet(self, data: bytes) -> bytes:
+        """A statement that the server takes. Raises `ProgramLimitExceeded`."""
         if len(data) >= self.packet_max:
             # The server would close the connection.
             raise ProgramLimitExceeded("the statement with its values is too large for the database")
@@ -141,21 +149,19 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         if self.expected:
             raise RuntimeError("a statement still runs on this connection")
 
-    async def _all_fetched(self, bytes_max: int = UNBOUNDED) -> list[Fetched]:
-        answers: list[Fetched] = []
-        failed: pymysql.err.MySQLError | None = None
+    async def _outcomes(self, bytes_max: int = UNBOUNDED) -> list[Outcome]:
+        outcomes: list[Outcome] = []
         while self.expected:
             try:
-                answers.append(await self._fetched(bytes_max))
-                if answers[-1].is_cut:
+                fetched = await self._fetched(bytes_max)
+                outcomes.append(fetched)
+                if fetched.is_cut:
                     await self.settle(self.expected - 1)
             except pymysql.err.MySQLError as error:
                 if not self.is_open:
                     raise
-                failed = failed or error
-        if failed is not None:
-            raise failed
-        return answers
+                outcomes.append(error)
+        return outcomes
 
     async def _fetched(self, bytes_max: int = UNBOUNDED) -> Fetched:
         """Read the whole answer of a statement that was sent: of a CALL the first rows and the last count."""
@@ -335,15 +341,31 @@ class Cursor:
         self.columns = answer.columns
         """Empty for a statement that gives no rows."""
 
-    async def fetch(self, rows_max: int) -> list[RawRow]:
-        """The next rows; fewer than asked for only at the end."""
+    @property
+    def has_more(self) -> bool:
+        """Perhaps: that the last row was the last is said behind it."""
+        return not self._answer.is_whole
+
+    async def fetch(self, rows_max: int, bytes_max: int = UNBOUNDED) -> list[RawRow]:
+        """The next rows: fewer than asked for at the end, or where they have reached `bytes_max`."""
         answer, session = self._answer, self._session
         if answer.is_whole:
             return []
-        answer.more(rows_max)
+        if not session.is_open:
+            raise pymysql.err.InterfaceError(0, "the server has ended the connection")
+        answer.more(rows_max, bytes_max)
         if await session._read(answer):
             session._pass(answer)
         return tuples(answer.more(0), answer.width)
+
+
+def _good(outcomes: Sequence[Outcome]) -> list[Fetched]:
+    answers = []
+    for outcome in outcomes:
+        if isinstance(outcome, pymysql.err.MySQLError):
+            raise outcome
+        answers.append(outcome)
+    return answers
 
 
 def _see(task: asyncio.Task[Any]) -> None:

@@ -23,9 +23,7 @@ async def stream(
     if not cursor.columns:
         raise StatementFailed("the statement gives no rows")
     encoder = program.encoder.for_columns(cursor.columns)
-    while True:
+    while cursor.has_more:
         rows = await guarded(lease, Access.READ, timeout_seconds, cursor.fetch(chunk_rows))
         if rows:
-            yield Result(json=encoder.rows(rows), count=len(rows), more=len(rows) == chunk_rows)
-        if len(rows) < chunk_rows:
-            return
+            yield Result(json=encoder.rows(rows), count=len(rows), more=cursor.has_more)
