@@ -79,6 +79,21 @@ class MySQLEngine(Engine):
             return await self._write_undoably(lease, program, values, timeout_seconds)
         return await guarded(lease, Access.WRITE, timeout_seconds, run.write(session, program, values, timeout_seconds))
 
+    async def run_many(
+        self,
+        lease: MySQLLease,
+        program: Program,
+        items: Sequence[Values],
+        *,
+        window: Window | None,
+        timeout_seconds: float,
+    ) -> list[Result]:
+        assert isinstance(program, MySQLProgram)
+        if not (lease.in_transaction and lease.only_reads) or (window is not None and not program.windowed):
+            return await super().run_many(lease, program, items, window=window, timeout_seconds=timeout_seconds)
+        work = run.read_many(lease.session, program, items, window, timeout_seconds)
+        return await guarded(lease, Access.READ, timeout_seconds * len(items), work)
+
     async def _read(
         self, lease: MySQLLease, program: MySQLProgram, values: Values, window: Window | None, timeout_seconds: float
     ) -> Result:

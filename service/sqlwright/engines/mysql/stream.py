@@ -29,9 +29,9 @@ async def stream(
     await guarded(lease, Access.READ, timeout_seconds, session.limit_time(None))
     work = session.open_cursor(*expand(program, values, None))
     cursor = await guarded(lease, Access.READ, timeout_seconds, work)
-    if not cursor.fields:
+    if not cursor.columns:
         raise StatementFailed("the statement gives no rows")
-    encoder = program.encoder.for_fields(cursor.fields)
+    encoder = program.encoder.for_columns(cursor.columns)
     pace = Pace(chunk_rows, chunk_bytes)
     while cursor.has_more:
         begun = time.perf_counter()
