@@ -57,6 +57,18 @@ async def read_with_own_timeout(bench: Bench) -> None:
     await bench.call("items.slowly")
 
 
+async def read_in_a_line(bench: Bench) -> None:
+    """Behind others of the same query, and with them in one statement."""
+    contract = await bench.contracts.get(bench.registry["items.page"])
+    contract.program.measured.item_seconds = 1e-5
+    others = [asyncio.ensure_future(bench.call("items.page")) for _ in range(3)]
+    try:
+        await asyncio.sleep(0)
+        await bench.call("items.page")
+    finally:
+        await asyncio.gather(*others)
+
+
 async def write(bench: Bench) -> None:
     await bench.call("items.raise")
 
@@ -117,6 +129,7 @@ async def fresh(bench: Bench) -> AsyncIterator[Bench]:
 ACTS: list[Act] = [
     read,
     read_with_own_timeout,
+    read_in_a_line,
     write,
     bulk,
     script,
@@ -130,7 +143,8 @@ ACTS: list[Act] = [
 
 
 async def scenario(url: str, folder: Path, act: Act, late: bool) -> None:
-    bench = Bench(url, folder, reader_pool_size=1, writer_pool_size=1, acquire_timeout_seconds=5)
+    # On the event loop a short read would never suspend.
+    bench = Bench(url, folder, reader_pool_size=1, writer_pool_size=1, acquire_timeout_seconds=5, short_reads="thread")
     await bench.database.open()
     try:
         bench.write(FILES)
