@@ -271,9 +271,7 @@ def test_workers_add_up_whatever_happens_to_one(sqlite_url: str, tmp_path: Path)
         assert server.stop() == 0
 
 
-async def test_calls_that_ran_together(
-    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_calls_that_ran_together(postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sqlwright.engines.measured.DEAR_SECONDS", 10.0)  # whatever the machine does besides
     monkeypatch.setattr("sqlwright.engines.measured.BUDGET_SECONDS", 10.0)
     slow = "-- name: slow$\n-- @param n int\nSELECT count(*) + :n AS n FROM generate_series(1, 2000) a;"
