@@ -115,6 +115,8 @@ def problem(exchange: Exchange, error: Exception, *, development: bool) -> Answe
     }
     if ours.step is not None:
         body["step"] = ours.step
+    if ours.index is not None:
+        body["index"] = ours.index
     if ours.hint:
         body["hint"] = ours.hint
     if development:

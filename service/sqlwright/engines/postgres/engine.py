@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +14,9 @@ import asyncpg
 from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
+from sqlwright.engines.bulk import speaks_of_item
 from sqlwright.engines.postgres import transaction
+from sqlwright.engines.postgres.bulk import Bulk
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
@@ -25,6 +28,7 @@ from sqlwright.engines.postgres.session import PostgresLease, Session, milliseco
 from sqlwright.engines.postgres.stream import stream
 from sqlwright.engines.postgres.types import bind
 from sqlwright.errors import (
+    DatabaseError,
     DatabaseUnavailable,
     MoreThanOneRow,
     Outcome,
@@ -187,26 +191,33 @@ class PostgresEngine(Engine):
     async def run_bulk(
         self, lease: PostgresLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
     ) -> Result:
+        assert isinstance(program, PostgresProgram)
         if not items:
             return Result()
         session = lease.raw_connection
         alone = not lease.in_transaction
+        bulk = Bulk(session, program.sql, program.arrays, items)
 
         async def work() -> int:
             if alone and self._pooled:
                 await transaction.begin(session, None, read_only=False)
             await _limit_time(session, timeout_seconds)
-            statement = await _prepared(session, program.sql)
             if alone and not self._pooled:
                 await session.execute("BEGIN")
-            return len(await statement.fetchmany(items))
+            return await bulk.run(timeout_seconds)
 
         if not alone:
             await self._join(lease, Access.WRITE, timeout_seconds)
         # In a transaction, so that whatever happens before COMMIT has certainly changed nothing.
         affected = await self._guarded(lease, Access.WRITE, timeout_seconds, work(), undone=True)
         if alone:
-            await self._guarded(lease, Access.WRITE, timeout_seconds, transaction.commit(session, timeout_seconds))
+            try:
+                await self._guarded(lease, Access.WRITE, timeout_seconds, transaction.commit(session, timeout_seconds))
+            except DatabaseError as error:
+                if speaks_of_item(error):
+                    with suppress(SqlwrightError):
+                        await self._control(lease, timeout_seconds, bulk.locate_deferred(error, timeout_seconds))
+                raise
         return Result(affected=affected)
 
     async def run_script(self, lease: PostgresLease, program: Program, *, timeout_seconds: float | None) -> Result:

@@ -82,6 +82,15 @@ def is_native(type: SqlType) -> bool:
     return type.kind in NATIVE_KINDS and type.name != _EXTENSION_TEXT and POSTGRESQL.kind(type.name) is type.kind
 
 
+def placeholder(value: str, type: SqlType | None, *, cast: bool) -> str:
+    """How a value (`$1`, a column) goes in. In parentheses, because `$1::int[1]` would read as a type."""
+    if type is None or (is_native(type) and not cast):
+        return value
+    if is_native(type):
+        return f"({value}::{type})"
+    return f"({value}::text::{type})"
+
+
 def bind(type: SqlType, value: Any) -> Any:
     """A validated value as asyncpg takes it for the placeholder that `placeholder` makes of the type."""
     if value is None:
