@@ -11,6 +11,7 @@ from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
 from sqlwright.engines.mysql import run, transaction
 from sqlwright.engines.mysql.backend import MySQLLease
 from sqlwright.engines.mysql.bind import bind
+from sqlwright.engines.mysql.bulk import write_many
 from sqlwright.engines.mysql.compile import MySQLProgram, compile_query
 from sqlwright.engines.mysql.describe import describe
 from sqlwright.engines.mysql.errors import translate
@@ -121,7 +122,7 @@ class MySQLEngine(Engine):
             transaction.refuse_committing(program.query.statement.verb)
         # Not BEGIN: after a deadlock, which ends a transaction, what was sent already must not commit itself.
         await self._control(lease, timeout_seconds, transaction.stop_committing(session))
-        work = run.write_many(session, program, items, timeout_seconds)
+        work = write_many(session, program, items, timeout_seconds)
         result = await guarded(lease, Access.WRITE, timeout_seconds, work, undone=True)
         if not lease.in_transaction:
             await guarded(lease, Access.WRITE, timeout_seconds, session.fetch("COMMIT"))

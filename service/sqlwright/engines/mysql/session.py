@@ -173,7 +173,10 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
     def encoded(self, sql: str, args: Sequence[Any] | None = None) -> bytes:
         """The bytes of a statement with its values in place. Raises UnicodeEncodeError, `ProgramLimitExceeded`."""
         text = sql if args is None else sql % tuple(map(self.escape, args))
-        data = text.encode("utf-8")
+        return self.within_packet(text.encode("utf-8"))
+
+    def within_packet(self, data: bytes) -> bytes:
+        """A statement that the server takes. Raises `ProgramLimitExceeded`."""
         if len(data) >= self.packet_max:
             # The server would close the connection.
             raise ProgramLimitExceeded("the statement with its values is too large for the database")
@@ -185,13 +188,21 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
 
     async def fetch_many(self, statements: Sequence[bytes]) -> list[Fetched]:
         """Send all statements at once and read their answers: one round trip. Raises the first error, after all ran."""
-        return await self.attend(self._fetch_many(statements))
+        answers = []
+        for answer in await self.try_many(statements):
+            if isinstance(answer, pymysql.err.MySQLError):
+                raise answer
+            answers.append(answer)
+        return answers
 
-    async def _fetch_many(self, statements: Sequence[bytes]) -> list[Fetched]:
+    async def try_many(self, statements: Sequence[bytes]) -> list[Fetched | pymysql.err.MySQLError]:
+        """The same, with an error in the place of the answer of a statement that failed."""
+        return await self.attend(self._try_many(statements))
+
+    async def _try_many(self, statements: Sequence[bytes]) -> list[Fetched | pymysql.err.MySQLError]:
         for data in statements:
             await self._execute_command(COMMAND.COM_QUERY, data)
-        answers: list[Fetched] = []
-        failed: pymysql.err.MySQLError | None = None
+        answers: list[Fetched | pymysql.err.MySQLError] = []
         for _ in statements:
             self._next_seq_id = 1
             try:
@@ -199,9 +210,7 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
             except pymysql.err.MySQLError as error:
                 if not self.is_open:
                     raise
-                failed = failed or error
-        if failed is not None:
-            raise failed
+                answers.append(error)
         return answers
 
     async def answer(self, bytes_max: int = UNBOUNDED) -> Fetched:

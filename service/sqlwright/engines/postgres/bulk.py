@@ -59,7 +59,10 @@ FROM pg_catalog.pg_class c WHERE c.oid = to_regclass($1)
 
 
 class Bulk:
-    """One bulk call on a session. Of the database's errors it raises that of the first item that fails, and its index."""
+    """One bulk call on a session. Of the database's errors it raises that of the first item that fails, with its index.
+
+    Where that cannot be told (there was no time left for it, it does not fail again), the error is raised as it came.
+    """
 
     def __init__(self, session: Session, sql: str, arrays: Arrays | None, items: Sequence[Values]) -> None:
         self._session = session

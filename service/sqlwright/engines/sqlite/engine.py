@@ -10,12 +10,13 @@ from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, PoolSizes, Program
 from sqlwright.engines.sqlite import transaction
 from sqlwright.engines.sqlite.bind import bind
+from sqlwright.engines.sqlite.bulk import write_many
 from sqlwright.engines.sqlite.compile import KEEPS_SESSION, SQLiteProgram, compile_query
 from sqlwright.engines.sqlite.describe import describe
 from sqlwright.engines.sqlite.errors import breaks_connection, translate
 from sqlwright.engines.sqlite.explain import explain
 from sqlwright.engines.sqlite.hop import Work
-from sqlwright.engines.sqlite.run import read, write, write_many
+from sqlwright.engines.sqlite.run import read, write
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.engines.sqlite.stream import Cursor
