@@ -21,8 +21,8 @@ _FUNCTIONS = frozenset(
      "substr", "substring", "trim", "upper"}
 )  # fmt: skip
 _VALUE_WORDS = frozenset(
-    {"and", "as", "between", "case", "cast", "current_date", "current_time", "current_timestamp", "else", "end",
-     "false", "from", "in", "is", "like", "localtime", "localtimestamp", "not", "null", "or", "then", "true", "when"}
+    {"and", "as", "between", "case", "cast", "current_date", "current_time", "current_timestamp", "default", "else",
+     "end", "false", "from", "in", "is", "like", "localtime", "localtimestamp", "not", "null", "or", "then", "true", "when"}
 )  # fmt: skip
 _BEFORE_PARENTHESIS = frozenset({"and", "case", "else", "in", "like", "not", "or", "then", "when"})
 """Keywords that a parenthesis can follow without being called."""
