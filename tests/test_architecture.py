@@ -13,7 +13,7 @@ FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 
 FLOORS = (
-    {"diagnostic"},
+    {"diagnostic", "time_limit"},
     {"errors"},
     {"query"},
     {"sql"},
@@ -21,7 +21,7 @@ FLOORS = (
     {"config"},
     {"reload", "engines"},
     {"transaction"},
-    {"database", "pinned"},
+    {"database", "batching", "pinned"},
     {"parameters"},
     {"contract"},
     {"plan"},

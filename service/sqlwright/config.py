@@ -83,6 +83,9 @@ class Settings(BaseModel):
     pooler: Literal["none", "transaction"] = Field(
         default="none", description="`transaction` where PgBouncer or its like stands before PostgreSQL in that mode"
     )
+    batching: Literal["on", "off"] = Field(
+        default="on", description="reads that wait for each other run as one statement, where that is proven safe"
+    )
     waiting_max: Count = Field(default=1000, description="calls that may wait for a connection, per pool")
     connect_timeout_seconds: Seconds = Field(default=2.0, description="opening a connection")
     acquire_timeout_seconds: Seconds = Field(default=2.0, description="waiting for a connection")

@@ -38,6 +38,8 @@ class Contract:
     page_rows: int
     page_rows_max: int
     page_bytes_max: int
+    together: bool = False
+    """Calls that wait for each other may run as one statement."""
 
 
 class Contracts:
@@ -138,11 +140,12 @@ def make_contract(query: Query, description: Description, engine: Engine, settin
     )
     page_rows = query.page_rows or settings.page_rows
     page_rows_max = query.page_rows_max or max(settings.page_rows_max, page_rows)
+    program = engine.compile(query, description)
     return Contract(
         query=query,
         parameters=parameters,
         columns=description.columns,
-        program=engine.compile(query, description),
+        program=program,
         validator=compile_validator(
             query,
             parameters,
@@ -154,4 +157,5 @@ def make_contract(query: Query, description: Description, engine: Engine, settin
         page_rows=min(page_rows, page_rows_max),
         page_rows_max=page_rows_max,
         page_bytes_max=settings.page_bytes_max,
+        together=bool(program.many) and query.batch and query.isolation is None,
     )

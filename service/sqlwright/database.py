@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import databases
 
 from sqlwright.address import Address, parse_address
+from sqlwright.batching import Batching
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, SessionOptions
 from sqlwright.engines.pool import Pool, PoolLimits, PoolStatus
@@ -120,6 +121,10 @@ class Database:
             settings.idle_in_transaction_timeout_seconds,
         )
         self.has_one_pool = self.engine.has_one_pool(address)
+        self.batching: Batching | None = None
+        """Where calls of one query run together; None where each runs on its own."""
+        if settings.batching == "on" and not self.has_one_pool:
+            self.batching = Batching(self, waiting_max=settings.waiting_max)
         self._only_lease: Any = None
         self._turn = asyncio.Lock()
         self._refusal: tuple[float, DatabaseError] | None = None
@@ -250,10 +255,16 @@ class Database:
 
     def refuse_when_full(self, access: Access) -> None:
         """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""
-        for pooled in self._readers if access is Access.READ else (self._writer,):
-            if pooled.pool is None or not pooled.pool.is_full:
-                return
+        reads = access is Access.READ
+        if not (reads and self.batching is not None and self.batching.is_full):
+            for pooled in self._readers if reads else (self._writer,):
+                if pooled.pool is None or not pooled.pool.is_full:
+                    return
         raise TooManyWaiting("too many calls already wait for a connection")
+
+    def is_waited_for(self, access: Access) -> bool:
+        """Whether somebody waits for a connection of this kind."""
+        return any(p.pool is not None and p.pool.waiting for p in (self._readers if access is Access.READ else [self._writer]))
 
     def status(self) -> dict[str, list[PoolStatus]]:
         groups = {"writer": [self._writer], "reader": self._readers}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, Protocol
+from typing import Any
 
+from sqlwright.batching import Spent
 from sqlwright.database import Database
 from sqlwright.engines.encode import row_too_large
 from sqlwright.errors import DatabaseUnavailable, NoRow, SerializationFailure
@@ -20,13 +21,6 @@ ATTEMPTS_AFTER_COLLISION = 2
 
 Where = Database | OpenTransaction
 """A call on a database stands alone; one on an open transaction joins it."""
-
-
-class Spent(Protocol):
-    """Whoever wants to know what a call took so far, also when it fails or is cancelled. Times are in seconds."""
-
-    waited_seconds: float
-    database_seconds: float
 
 
 async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Result:
@@ -56,6 +50,8 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
 
 
 async def _once(where: Where, plan: Plan, spent: Spent | None) -> Result:
+    if plan.contract.together and plan.items is None and where.batching is not None:
+        return await where.batching.run(plan.contract.program, plan.values, plan.window, plan.timeout_seconds, spent)
     asked = time.perf_counter()
     acquired = ended = None
     try:

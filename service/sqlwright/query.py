@@ -40,6 +40,9 @@ Isolation = OneOf["read_committed", "repeatable_read", "serializable"]
 """What a transaction may ask for. An engine gives that or a stronger one, never a weaker."""
 ISOLATIONS: tuple[Isolation, ...] = ("read_committed", "repeatable_read", "serializable")
 
+PlanMode = OneOf["auto", "generic", "custom"]
+PLAN_MODES: tuple[PlanMode, ...] = ("auto", "generic", "custom")
+
 
 class Kind(StrEnum):
     """What a value is, across engines. It decides how JSON and query-string values are read and written."""
@@ -220,6 +223,10 @@ class Query:
     page_rows_max: int | None = None
     isolation: Isolation | None = None
     """The query runs in a transaction of its own with this isolation level."""
+    batch: bool = True
+    """Calls of it may run together where they wait for each other, if that is proven to be the same."""
+    plan_mode: PlanMode | None = None
+    """How PostgreSQL plans it: for any values (generic), for each call's (custom), or as it thinks best."""
 
     @property
     def line(self) -> int:
@@ -282,6 +289,8 @@ class Result:
     """Waiting for a connection."""
     database_seconds: float = 0.0
     """From the first byte to the database to the last row encoded."""
+    together: bool = False
+    """It ran in one statement with other calls."""
 
 
 @dataclass(frozen=True, slots=True)

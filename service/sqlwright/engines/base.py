@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlwright.address import Address
+from sqlwright.engines.measured import Measured
 from sqlwright.engines.pool import Pool, PoolLimits
 from sqlwright.errors import SqlwrightError
 from sqlwright.query import (
@@ -75,6 +76,11 @@ class Program:
     query: Query
     sql: str
     order: tuple[str, ...]
+    keeps_session: bool = field(default=False, kw_only=True)
+    """Proven: running it leaves nothing behind in the session, so that the session need not be reset."""
+    many: str = field(default="", kw_only=True)
+    """What runs it for several items at once; empty where it is not proven that each gets what it gets alone."""
+    measured: Measured = field(default_factory=Measured, kw_only=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,17 @@ class Engine(ABC):
         self, lease: Any, program: Program, values: Values, *, window: Window | None, timeout_seconds: float
     ) -> Result:
         """Run one call. `window` None gives every row. Raises only `SqlwrightError`s and CancelledError."""
+
+    def batch_key(self, program: Program, values: Values) -> Hashable:  # noqa: ARG002 - for engines that have one
+        """What must be equal for calls of `program.many` to run together."""
+        return ()
+
+    async def run_many(
+        self, lease: Any, program: Program, items: Sequence[Values], *, window: Window | None, timeout_seconds: float
+    ) -> list[Result]:
+        """Run a program that has `many` once for each item, in one statement. As many results, in order, each what
+        `run` gives. Raises what `run` raises; then nothing is known of any item."""
+        raise NotImplementedError
 
     @abstractmethod
     async def run_bulk(

@@ -115,6 +115,11 @@ class Pool(Generic[C]):
         return PoolStatus(self._size, len(self._free), len(self._waiters), len(self._mending))
 
     @property
+    def waiting(self) -> int:
+        """Callers that wait for a connection."""
+        return len(self._waiters)
+
+    @property
     def is_full(self) -> bool:
         """Whether no more calls may wait."""
         return len(self._waiters) >= self._limits.waiting_max + self._limits.size - self._size

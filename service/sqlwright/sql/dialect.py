@@ -57,6 +57,8 @@ class Dialect:
     """Types of Kind.OTHER that there are besides `types`; None where people can make types of their own."""
     has_poolers: bool = False
     """There are programs before the server that give each transaction another session."""
+    has_plan_modes: bool = False
+    """A statement can be planned for any values or for those of a call."""
     affinity: bool = False
     """Unknown type names follow SQLite's affinity rules (datatype3.html §3.1)."""
     bounds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -108,6 +110,7 @@ _COMMON: dict[str, Kind] = {
 POSTGRESQL = Dialect(
     name="postgresql",
     has_poolers=True,
+    has_plan_modes=True,
     nested_comments=True,
     escape_string_prefixes=frozenset("eE"),
     dollar_quotes=True,

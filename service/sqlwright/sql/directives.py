@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from sqlwright.query import ISOLATIONS, Cardinality, Isolation, Parameter
+from sqlwright.query import ISOLATIONS, PLAN_MODES, Cardinality, Isolation, Parameter, PlanMode
 from sqlwright.sql.dialect import Dialect
 from sqlwright.sql.header import Header, is_near_header, parse_result_line
 from sqlwright.sql.lexer import BLOCK_COMMENT, Token
 from sqlwright.sql.parameter_line import parse_parameter
 from sqlwright.sql.report import Report, near
 
-KNOWN = ("param", "timeout", "limit", "write", "isolation")
+KNOWN = ("param", "timeout", "limit", "write", "isolation", "batch", "plan-mode")
 NOT_YET_SUPPORTED = (
-    "if", "end", "flag", "sort", "page", "get", "post", "put", "patch", "delete", "batch", "plan-mode", "internal",
+    "if", "end", "flag", "sort", "page", "get", "post", "put", "patch", "delete", "internal",
 )  # fmt: skip
 _ALL = frozenset([*KNOWN, *NOT_YET_SUPPORTED])
 TIMEOUT_SECONDS_MAX = 86_400.0
@@ -54,6 +54,10 @@ class Directives:
     limit_offset: int = 0
     isolation: Isolation | None = None
     isolation_offset: int = 0
+    batch: bool = True
+    batch_offset: int | None = None
+    plan_mode: PlanMode | None = None
+    plan_mode_offset: int = 0
     writes: bool = False
     flags: dict[str, Directive] = field(default_factory=dict)
     sorts: list[Directive] = field(default_factory=list)
@@ -99,7 +103,7 @@ class _BlockReader:
             self.found.cardinality_offset = header.cardinality_offset
         self.readers: dict[str, Callable[[Directive], None]] = {
             "param": self._param, "timeout": self._timeout, "limit": self._limit, "write": self._write,
-            "isolation": self._isolation, "flag": self._flag, "sort": self.found.sorts.append,
+            "isolation": self._isolation, "batch": self._batch, "plan-mode": self._plan_mode, "flag": self._flag, "sort": self.found.sorts.append,
             "if": self.found.spans.append, "end": self.found.spans.append,
         }  # fmt: skip
 
@@ -190,6 +194,23 @@ class _BlockReader:
             self._arguments_error(directive, "is no isolation level", hint)
         elif self._once(directive):
             self.found.isolation, self.found.isolation_offset = level, directive.offset
+
+    def _batch(self, directive: Directive) -> None:
+        if directive.arguments not in ("on", "off"):
+            self._arguments_error(directive, "does not say whether", "write `-- @batch off`, or `on`, as it is anyway")
+        elif self._once(directive):
+            self.found.batch, self.found.batch_offset = directive.arguments == "on", directive.offset
+
+    def _plan_mode(self, directive: Directive) -> None:
+        mode = next((mode for mode in PLAN_MODES if mode == directive.arguments), None)
+        if mode is None:
+            hint = f"write `-- @plan-mode` and one of {', '.join(PLAN_MODES)}"
+            self._arguments_error(directive, "is no way of planning", hint)
+        elif self._once(directive):
+            self.found.plan_mode, self.found.plan_mode_offset = mode, directive.offset
+            if not self.dialect.has_plan_modes:
+                message = "@plan-mode is ignored: only PostgreSQL can be told how to plan"
+                self.report.warning("directive", directive.offset, message, "", len(directive.line))
 
     def _flag(self, directive: Directive) -> None:
         name = directive.arguments.split(" ")[0].replace("-", "_")

@@ -128,7 +128,7 @@ class _FileReader:
             name=name, cardinality=cardinality, access=access, statement=statement, parameters=parameters,
             source=self.source, offset=block.offset, doc=directives.doc, timeout_seconds=directives.timeout_seconds,
             page_rows=directives.page_rows, page_rows_max=directives.page_rows_max,
-            isolation=directives.isolation,
+            isolation=directives.isolation, batch=directives.batch, plan_mode=directives.plan_mode,
         )  # fmt: skip
 
     def _statement_tokens(self, block: Block, directives: Directives, report: Report) -> list[Token]:

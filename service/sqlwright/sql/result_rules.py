@@ -54,6 +54,12 @@ class ResultRules:
             message = "@isolation is for a query; a script begins its transactions itself"
             hint = "remove the line, and write BEGIN with its isolation in the script"
             self.report.error("directive", self.directives.isolation_offset, message, hint)
+        if self.directives.batch_offset is not None and access is not Access.READ:
+            message = "@batch is for queries that read; those that write are never run together"
+            self.report.error("directive", self.directives.batch_offset, message, "remove the line")
+        if self.directives.plan_mode is not None and access is Access.SCRIPT:
+            message = "@plan-mode is for a query; the statements of a script are planned once each"
+            self.report.error("directive", self.directives.plan_mode_offset, message, "remove the line")
         return cardinality, access
 
     def _error(self, message: str, hint: str) -> None:

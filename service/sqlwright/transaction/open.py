@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 class OpenTransaction:
     """A transaction that is open, on one connection. What `async with database.transaction() as tx` gives."""
 
+    batching: None = None
+    """Its calls run on its own connection, one after the other."""
+
     def __init__(
         self, engine: Engine, lease: Any, *, isolation: Isolation | None, read_only: bool, control_seconds: float
     ) -> None:

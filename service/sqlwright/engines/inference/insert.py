@@ -22,7 +22,8 @@ _FUNCTIONS = frozenset(
 )  # fmt: skip
 _VALUE_WORDS = frozenset(
     {"and", "as", "between", "case", "cast", "current_date", "current_time", "current_timestamp", "default", "else",
-     "end", "false", "from", "in", "is", "like", "localtime", "localtimestamp", "not", "null", "or", "then", "true", "when"}
+     "end", "false", "from", "in", "is", "like", "localtime", "localtimestamp", "not", "null", "or", "then", "true",
+     "when"}
 )  # fmt: skip
 _BEFORE_PARENTHESIS = frozenset({"and", "case", "else", "in", "like", "not", "or", "then", "when"})
 """Keywords that a parenthesis can follow without being called."""
@@ -139,7 +140,10 @@ def _depends_on_row_alone(words: Sequence[Word]) -> bool:
         if word.kind in (PARAMETER, NUMBER, STRING) or _is_type(words, index):
             continue
         if word.kind is OPERATOR:
-            if word.text in ("[", "]", "@", ":=", ":", "?", "$", "\\", "."):
+            is_array = (word.says("[") and at(words, index + 1).says("]")) or (
+                word.says("]") and at(words, index - 1).says("[")
+            )
+            if word.text in ("[", "]", "@", ":=", ":", "?", "$", "\\", ".") and not is_array:
                 return False
         elif word.kind is not WORD or (word.text not in _VALUE_WORDS and not at(words, index + 1).says("(")):
             return False

@@ -40,7 +40,7 @@ async def write_many(
 ) -> Result:
     """Run a query once per item, in a transaction. What follows an item that failed may have run: undo it all."""
     await session.limit_time(timeout_seconds)
-    rows = program.many if len(items) > ONE_BY_ONE_MAX else None
+    rows = program.many_rows if len(items) > ONE_BY_ONE_MAX else None
     affected = start = 0
     if rows is not None and await _means_the_same(session, rows, items):
         for end, data in _inserts(session, rows, items):

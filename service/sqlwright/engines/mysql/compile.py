@@ -61,7 +61,7 @@ class MySQLProgram(Program):
     as_text: frozenset[int] = frozenset()
     encoder: Encoders = field(default_factory=Encoders)
     read_back: ReadBack | None = None
-    many: ManyRows | None = None
+    many_rows: ManyRows | None = None
     """Of a bulk query: many rows in one statement."""
 
 
@@ -83,7 +83,7 @@ def compile_query(query: Query, description: Description | None, *, big_numbers_
     own = description if isinstance(description, MySQLDescription) else MySQLDescription({})
     encoder = Encoders(own.columns, big_numbers_as_text=big_numbers_as_text)
     if query.cardinality is Cardinality.BULK and not is_ours(query):
-        return replace(_compile(query, own, encoder), many=many_rows(query, own.as_text))
+        return replace(_compile(query, own, encoder), many_rows=many_rows(query, own.as_text))
     if not is_ours(query):
         return _part(query, doubled(query, own), own, encoder) if own.doubling else _compile(query, own, encoder)
     if not gives_rows(query):

@@ -9,19 +9,23 @@ catalogue tells, at each call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
 
 import asyncpg
 
 from sqlwright.engines.bulk import ONE_BY_ONE_MAX, speaks_of_item
 from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.arrays import Arrays
+from sqlwright.engines.postgres.compile import PostgresProgram
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.session import Session
 from sqlwright.engines.postgres.types import array_literal
-from sqlwright.errors import DatabaseError, SerializationFailure
-from sqlwright.query import Access, Values
+from sqlwright.errors import DatabaseError, SerializationFailure, SqlwrightError
+from sqlwright.query import Access, Result, Values
+
+T = TypeVar("T")
 
 CHUNK_ITEMS = 10_000
 """Items of one statement: what is made of them is in memory at a time."""
@@ -58,22 +62,66 @@ FROM pg_catalog.pg_class c WHERE c.oid = to_regclass($1)
 """
 
 
+class Guarded(Protocol):
+    """Awaits with the driver's errors as ours, and not for ever."""
+
+    def __call__(self, work: Awaitable[T], *, undone: bool) -> Awaitable[T]: ...
+
+
+SetUp = Callable[[Session, float], Awaitable[None]]
+
+
 class Bulk:
     """One bulk call on a session. Of the database's errors it raises that of the first item that fails, with its index.
 
     Where that cannot be told (there was no time left for it, it does not fail again), the error is raised as it came.
     """
 
-    def __init__(self, session: Session, sql: str, arrays: Arrays | None, items: Sequence[Values]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        program: PostgresProgram,
+        items: Sequence[Values],
+        timeout_seconds: float,
+        *,
+        pooled: bool,
+    ) -> None:
         self._session = session
-        self._sql = sql
-        self._arrays = arrays
+        self._sql = program.sql
+        self._arrays = program.arrays
         self._items = items
+        self._timeout_seconds = timeout_seconds
+        self._pooled = pooled
 
-    async def run(self, timeout_seconds: float) -> int:
+    async def call(self, guarded: Guarded, set_up: SetUp, *, joins: bool) -> Result:
+        """Execute all items: in a transaction of their own, so that whatever happens before COMMIT has certainly
+        changed nothing; or in the one that is open, where the call `joins` it."""
+        if not self._items:
+            return Result()
+        session, seconds = self._session, self._timeout_seconds
+
+        async def work() -> int:
+            if not joins and self._pooled:
+                await transaction.begin(session, None, read_only=False)
+            await set_up(session, seconds)
+            if not joins and not self._pooled:
+                await session.execute("BEGIN")
+            return await self._run()
+
+        affected = await guarded(work(), undone=True)
+        if not joins:
+            try:
+                await guarded(transaction.commit(session, seconds), undone=False)
+            except DatabaseError as error:
+                if speaks_of_item(error):
+                    with suppress(SqlwrightError):  # the call's own error is the one to tell
+                        await guarded(self._locate_deferred(error), undone=True)
+                raise
+        return Result(affected=affected)
+
+    async def _run(self) -> int:
         """Execute all items in the transaction that is open: the rows affected."""
-        loop = asyncio.get_running_loop()
-        end_at = loop.time() + timeout_seconds
+        end_at = asyncio.get_running_loop().time() + self._timeout_seconds
         session, items = self._session, self._items
         if self._arrays is not None and (len(items) <= ONE_BY_ONE_MAX or not await self._means_the_same(self._arrays)):
             self._arrays = None
@@ -90,13 +138,13 @@ class Bulk:
         await session.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
         return affected
 
-    async def locate_deferred(self, error: DatabaseError, timeout_seconds: float) -> None:
+    async def _locate_deferred(self, error: DatabaseError) -> None:
         """Note which item broke a constraint that was checked when all was done. The transaction has ended."""
         session = self._session
         await transaction.rollback(session)
         await transaction.begin(session, None, read_only=False)
         await session.execute(f"SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT {_SAVEPOINT}")
-        end_at = asyncio.get_running_loop().time() + timeout_seconds
+        end_at = asyncio.get_running_loop().time() + self._timeout_seconds
         found = await self._bisect(0, len(self._items), end_at)
         # Where it is another error, a later item would have mended it: who it really is cannot be told.
         if found is not None and _words(found[1]) == _words(error.__cause__):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +12,6 @@ import asyncpg
 from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
-from sqlwright.engines.bulk import speaks_of_item
 from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.bulk import Bulk
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
@@ -28,7 +25,6 @@ from sqlwright.engines.postgres.session import PostgresLease, Session, milliseco
 from sqlwright.engines.postgres.stream import stream
 from sqlwright.engines.postgres.types import bind
 from sqlwright.errors import (
-    DatabaseError,
     DatabaseUnavailable,
     MoreThanOneRow,
     Outcome,
@@ -43,6 +39,7 @@ from sqlwright.query import (
     Explanation,
     Isolation,
     Parameter,
+    PlanMode,
     Query,
     Result,
     SqlType,
@@ -50,6 +47,7 @@ from sqlwright.query import (
     Window,
 )
 from sqlwright.sql.dialect import POSTGRESQL
+from sqlwright.time_limit import TimeLimits
 
 if TYPE_CHECKING:
     from sqlwright.engines.reflection import SchemaReader
@@ -60,6 +58,7 @@ ANSWER_GRACE_SECONDS = 0.4
 """How much longer than its timeout a statement may stay unanswered before the connection is given up."""
 _IDLE_HINT = "the server also ends a transaction that does nothing for longer than idle_in_transaction_timeout_seconds"
 _SECOND_ROW = "21000"
+_PLAN_CACHE_MODES = {"auto": "auto", "generic": "force_generic_plan", "custom": "force_custom_plan"}
 _UPSERT_TWICE = "ExecOnConflictUpdate"  # it has the same SQLSTATE
 
 
@@ -71,15 +70,16 @@ class PostgresEngine(Engine):
 
     def __init__(self, settings: Settings) -> None:
         self._big_numbers_as_text = settings.big_numbers == "string"
-        self._describe_timeout_seconds = settings.statement_timeout_seconds
+        self._statement_timeout_seconds = settings.statement_timeout_seconds
         self._pooled = settings.pooler == "transaction"
+        self._time_limits = TimeLimits()
 
     def compile(self, query: Query, description: Description | None = None) -> PostgresProgram:
         return compile_query(query, description, big_numbers_as_text=self._big_numbers_as_text)
 
     async def describe(self, lease: PostgresLease, query: Query) -> Description:
         work = describe(lease.raw_connection, query, big_numbers_as_text=self._big_numbers_as_text)
-        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
+        return await self._ask(lease, work)
 
     async def explain(
         self, lease: PostgresLease, program: Program, values: Values, *, analyze: bool, timeout_seconds: float
@@ -90,23 +90,30 @@ class PostgresEngine(Engine):
             await self._join(lease, program.query.access, timeout_seconds)
 
         async def work() -> Explanation:
-            await _limit_time(session, timeout_seconds)
+            await _set_up(session, timeout_seconds)
             if analyze:
                 return await explain_and_undo(session, program, values, joins=joins)
             return await explain(session, program, values, analyze=False)
 
         return await self._guarded(lease, program.query.access, timeout_seconds, work(), undone=True)
 
+    async def _ask(self, lease: PostgresLease, work: Awaitable[T]) -> T:
+        """What is asked about the database, within the usual time."""
+
+        async def within() -> T:
+            await _set_up(lease.session, self._statement_timeout_seconds)
+            return await work
+
+        return await self._guarded(lease, Access.READ, self._statement_timeout_seconds, within())
+
     async def connections_max(self, lease: PostgresLease) -> ConnectionsMax | None:
-        work = connections_max(lease.raw_connection)
-        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
+        return await self._ask(lease, connections_max(lease.raw_connection))
 
     async def reflect(self, lease: PostgresLease, names: Collection[str] | None) -> Any:
         # SQLAlchemy's reflection, for those who serve tables.
         from sqlwright.engines.postgres.reflect import reflect  # noqa: PLC0415
 
-        work = reflect(lease, self._schema_reader, names)
-        return await self._guarded(lease, Access.READ, self._describe_timeout_seconds, work)
+        return await self._ask(lease, reflect(lease, self._schema_reader, names))
 
     @cached_property
     def _schema_reader(self) -> SchemaReader:
@@ -129,8 +136,13 @@ class PostgresEngine(Engine):
             await self._join(lease, access, timeout_seconds)
         elif self._pooled:
             return await self._run_pooled(lease, program, values, window, timeout_seconds)
-        work = self._run(lease.raw_connection, program, values, window, timeout_seconds)
-        return await self._guarded(lease, access, timeout_seconds, work, undone=lease.in_transaction)
+        session = lease.session
+        before, session.touched = session.touched, True
+        work = self._run(session, program, values, window, timeout_seconds)
+        result = await self._guarded(lease, access, timeout_seconds, work, undone=lease.in_transaction)
+        if program.keeps_session:
+            session.touched = before
+        return result
 
     async def _run_pooled(
         self,
@@ -149,13 +161,13 @@ class PostgresEngine(Engine):
 
         result = await self._guarded(lease, access, timeout_seconds, work(), undone=True)
         await self._guarded(lease, access, timeout_seconds, transaction.commit(session, timeout_seconds))
-        session.ended_well = True
+        session.touched = False
         return result
 
     async def _run(
         self, session: Session, program: PostgresProgram, values: Values, window: Window | None, timeout_seconds: float
     ) -> Result:
-        await _limit_time(session, timeout_seconds)
+        await _set_up(session, timeout_seconds, program.query.plan_mode)
         sql, arguments = program.sql, values
         if window is not None:
             sql, arguments = windowed(program, values, window)
@@ -183,8 +195,8 @@ class PostgresEngine(Engine):
 
         async def ready() -> None:
             if lease.in_transaction:
-                await self._join(lease, Access.READ, self._describe_timeout_seconds)
-            await guarded(_limit_time(lease.raw_connection, timeout_seconds))
+                await self._join(lease, Access.READ, self._statement_timeout_seconds)
+            await guarded(_set_up(lease.raw_connection, timeout_seconds))
 
         return stream(lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=joined)
 
@@ -192,38 +204,19 @@ class PostgresEngine(Engine):
         self, lease: PostgresLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
     ) -> Result:
         assert isinstance(program, PostgresProgram)
-        if not items:
-            return Result()
-        session = lease.raw_connection
-        alone = not lease.in_transaction
-        bulk = Bulk(session, program.sql, program.arrays, items)
-
-        async def work() -> int:
-            if alone and self._pooled:
-                await transaction.begin(session, None, read_only=False)
-            await _limit_time(session, timeout_seconds)
-            if alone and not self._pooled:
-                await session.execute("BEGIN")
-            return await bulk.run(timeout_seconds)
-
-        if not alone:
+        if lease.in_transaction:
             await self._join(lease, Access.WRITE, timeout_seconds)
-        # In a transaction, so that whatever happens before COMMIT has certainly changed nothing.
-        affected = await self._guarded(lease, Access.WRITE, timeout_seconds, work(), undone=True)
-        if alone:
-            try:
-                await self._guarded(lease, Access.WRITE, timeout_seconds, transaction.commit(session, timeout_seconds))
-            except DatabaseError as error:
-                if speaks_of_item(error):
-                    with suppress(SqlwrightError):
-                        await self._control(lease, timeout_seconds, bulk.locate_deferred(error, timeout_seconds))
-                raise
-        return Result(affected=affected)
+
+        def guarded(work: Awaitable[T], *, undone: bool) -> Awaitable[T]:
+            return self._guarded(lease, Access.WRITE, timeout_seconds, work, undone=undone)
+
+        bulk = Bulk(lease.raw_connection, program, items, timeout_seconds, pooled=self._pooled)
+        return await bulk.call(guarded, _set_up, joins=lease.in_transaction)
 
     async def run_script(self, lease: PostgresLease, program: Program, *, timeout_seconds: float | None) -> Result:
         async def work() -> Result:
             assert isinstance(program, PostgresProgram)
-            await _limit_time(lease.raw_connection, timeout_seconds)
+            await _set_up(lease.raw_connection, timeout_seconds)
             await run_script(lease.raw_connection, program)
             return Result()
 
@@ -232,8 +225,13 @@ class PostgresEngine(Engine):
     async def begin(
         self, lease: PostgresLease, *, isolation: Isolation | None, read_only: bool, timeout_seconds: float
     ) -> None:
-        work = transaction.begin(lease.raw_connection, isolation, read_only=read_only)
-        await self._guarded(lease, Access.READ, timeout_seconds, work)
+        session = lease.raw_connection
+
+        async def work() -> None:
+            await _set_up(session, self._statement_timeout_seconds)
+            await transaction.begin(session, isolation, read_only=read_only)
+
+        await self._guarded(lease, Access.READ, timeout_seconds, work())
         lease.in_transaction = True
 
     async def commit(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
@@ -246,7 +244,13 @@ class PostgresEngine(Engine):
         lease.in_transaction = False
 
     async def try_write(self, lease: PostgresLease, *, timeout_seconds: float) -> None:
-        await self._guarded(lease, Access.WRITE, timeout_seconds, transaction.write_nothing(lease.raw_connection))
+        session = lease.raw_connection
+
+        async def work() -> None:
+            await _set_up(session, self._statement_timeout_seconds)
+            await transaction.write_nothing(session)
+
+        await self._guarded(lease, Access.WRITE, timeout_seconds, work())
 
     async def savepoint(self, lease: PostgresLease, name: str, *, timeout_seconds: float) -> None:
         await self._control(lease, timeout_seconds, transaction.savepoint(lease.raw_connection, name))
@@ -291,12 +295,12 @@ class PostgresEngine(Engine):
         open transaction will be rolled back whatever happens, so that no outcome is unknown.
         """
         limit = None if timeout_seconds is None else timeout_seconds + ANSWER_GRACE_SECONDS
-        guard = asyncio.timeout(limit)
+        guard = self._time_limits.limit(limit)
         try:
-            async with guard:
+            with guard:
                 return await work
         except Exception as error:
-            if guard.expired():
+            if guard.expired:
                 lease.broken = not undone
                 outcome: Outcome = "none" if undone or access is Access.READ else "unknown"
                 raise StatementTimeout("the database did not answer in time", outcome=outcome) from error
@@ -315,16 +319,26 @@ class PostgresEngine(Engine):
                 del translated  # its traceback leads back here: a cycle would keep all of the call
 
 
-async def _limit_time(session: Session, timeout_seconds: float | None) -> None:
-    """Set the server's own limit for this use of the session; the reset brings back the session's."""
-    wanted = 0 if timeout_seconds is None else milliseconds(timeout_seconds)
-    if wanted != session.limit_ms and (not session.locals or session.is_in_transaction()):
-        local = "LOCAL " if session.is_in_transaction() else ""
-        try:
-            await session.execute(f"SET {local}statement_timeout = {wanted}")
-        except Exception as error:  # nothing has been sent yet of what matters
-            raise translate(error, Access.READ) or error from error
-        session.limit_ms = wanted
+async def _set_up(session: Session, timeout_seconds: float | None, plan_mode: PlanMode | None = None) -> None:
+    """Have the server's limit of time and its way of planning as wanted; mostly they are."""
+    limit = 0 if timeout_seconds is None else milliseconds(timeout_seconds)
+    mode = plan_mode or "auto"
+    if limit == session.limit_ms and mode == session.plan_mode:
+        return
+    in_transaction = session.is_in_transaction()
+    if session.locals and not in_transaction:
+        return  # they would be another's
+    local = "LOCAL " if in_transaction else ""
+    wanted = []
+    if limit != session.limit_ms:
+        wanted.append(f"SET {local}statement_timeout = {limit}")
+    if mode != session.plan_mode:
+        wanted.append(f"SET {local}plan_cache_mode = {_PLAN_CACHE_MODES[mode]}")
+    try:
+        await session.execute("; ".join(wanted))
+    except Exception as error:  # nothing has been sent yet of what matters
+        raise translate(error, Access.READ) or error from error
+    session.limit_ms, session.plan_mode = limit, mode
 
 
 async def _prepared(session: Session, sql: str) -> Any:

@@ -25,7 +25,7 @@ async def begin(session: Session, isolation: Isolation | None, *, read_only: boo
     first = "" if read_only else "SELECT 1"
     await session.execute(f"BEGIN{level}{access}; {session.locals}{first}")
     if session.locals:
-        session.limit_ms = session.timeout_ms
+        session.limit_ms, session.plan_mode = session.timeout_ms, "auto"
 
 
 async def commit(session: Session, timeout_seconds: float) -> None:
@@ -48,7 +48,7 @@ async def rollback(session: Session) -> None:
 
 def _ended(session: Session) -> None:
     session.reads_only = False
-    session.limit_ms = UNKNOWN
+    session.limit_ms, session.plan_mode = UNKNOWN, None
 
 
 async def write_nothing(session: Session) -> None:
@@ -71,7 +71,7 @@ async def rollback_to_savepoint(session: Session, name: str) -> None:
     await session.execute(
         f"ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}; SET LOCAL statement_timeout = {session.limit_ms}"
     )
-    session.reads_only = False
+    session.reads_only, session.plan_mode = False, None
 
 
 async def keep_from_writing(session: Session) -> None:

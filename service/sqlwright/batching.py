@@ -1,0 +1,294 @@
+"""Natural batching: calls of one reading query that would wait for each other run as one statement.
+
+A query that is not running is run at once, by the call itself: an idle service delays nobody. While it runs, further
+calls of it line up, and a runner takes what has lined up by then, as many as the measured cost allows, so that no
+batch takes long. Each caller gets its own result. An error, or a batch that takes long, tells nothing about any one
+call of it: each runs again on its own then. Who leaves takes nobody with him, and the statement of a batch is stopped
+when the last one has left.
+
+Only for programs with `many`, which are proven to give the same together as alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Hashable
+from copy import copy
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sqlwright.engines.base import Program
+from sqlwright.errors import AcquireTimeout, TooManyWaiting
+from sqlwright.query import Access, Result, Values, Window
+from sqlwright.time_limit import Limited, TimeLimits
+
+if TYPE_CHECKING:
+    from sqlwright.database import Database
+
+RUNNERS_MAX = 2
+"""Statements of one query at the same time."""
+PATIENCE_SECONDS = 0.5
+"""A batch that takes longer has a call in it that is not like the others."""
+
+
+class Spent(Protocol):
+    """Whoever wants to know what a call took so far, also when it fails or is cancelled. Times are in seconds."""
+
+    waited_seconds: float
+    database_seconds: float
+
+
+class _Line:
+    """The calls of one statement that wait, and how many statements of it run."""
+
+    __slots__ = ("key", "program", "running", "starting", "timeout_seconds", "waiting", "window")
+
+    def __init__(self, key: Hashable, program: Program, window: Window | None, timeout_seconds: float) -> None:
+        self.key = key
+        self.program = program
+        self.window = window
+        self.timeout_seconds = timeout_seconds
+        self.waiting: deque[_Member] = deque()
+        self.running = 0
+        self.starting = False
+
+
+class _Member(Limited):
+    """A call in a line."""
+
+    __slots__ = ("asked", "batch", "begun", "outcome", "values")
+
+    def __init__(self, values: Values, outcome: asyncio.Future[Result | None], asked: float) -> None:
+        self.values = values
+        self.outcome = outcome
+        """None says: run on your own."""
+        self.asked = asked
+        self.begun = 0.0
+        self.batch: _Batch | None = None
+
+    def expire(self) -> None:
+        self.fail(AcquireTimeout("no connection became free in time"))
+
+    def fail(self, error: Exception) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(copy(error))
+
+
+class _Batch:
+    """Members whose statement runs now."""
+
+    __slots__ = ("abandoned", "present", "runner")
+
+    def __init__(self, present: int, runner: asyncio.Task[Any]) -> None:
+        self.present = present
+        self.runner = runner
+        self.abandoned = False
+
+    def leave(self) -> None:
+        self.present -= 1
+        if not self.present:
+            self.abandoned = True
+            self.runner.cancel()
+
+
+class _Abandoned(asyncio.CancelledError):
+    """The last member of the batch has left. For a lease the same as when its holder was cancelled."""
+
+
+class Batching:
+    """The lines of one database."""
+
+    def __init__(self, database: Database, *, waiting_max: int) -> None:
+        self._database = database
+        self._waiting_max = waiting_max
+        self._lines: dict[Hashable, _Line] = {}
+        self._runners: set[asyncio.Task[None]] = set()
+        self._time_limits = TimeLimits()
+        self.waiting = 0
+        """Calls in all lines."""
+
+    @property
+    def is_full(self) -> bool:
+        return self.waiting >= self._waiting_max
+
+    async def run(
+        self, program: Program, values: Values, window: Window | None, timeout_seconds: float, spent: Spent | None
+    ) -> Result:
+        """One call, alone when the query is idle. Raises what `Engine.run` and a lease raise."""
+        asked = time.perf_counter()
+        key = (id(program), window, self._database.engine.batch_key(program, values))
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _Line(key, program, window, timeout_seconds)
+            return await self._alone(line, values, asked, spent)
+        if program.measured.is_dear:
+            return await self._alone(line, values, asked, spent)
+        if self.is_full:
+            raise TooManyWaiting(f"{self.waiting} calls already wait for a connection")
+        member = _Member(values, asyncio.get_running_loop().create_future(), asked)
+        result = await self._in_line(line, member, spent)
+        if result is None:
+            return await self._alone(line, values, time.perf_counter(), spent)
+        return result
+
+    async def _in_line(self, line: _Line, member: _Member, spent: Spent | None) -> Result | None:
+        line.waiting.append(member)
+        self.waiting += 1
+        self._time_limits.add(member, self._database.limits.acquire_seconds)
+        if not line.starting and line.running < RUNNERS_MAX:
+            line.starting = True
+            # Not at once: calls that come in the same turn of the loop shall be in the same batch.
+            asyncio.get_running_loop().call_soon(self._start, line)
+        try:
+            return await member.outcome
+        except asyncio.CancelledError:
+            self._time_limits.discard(member)
+            if member.batch is not None and member.outcome.cancelled():
+                member.batch.leave()
+            raise
+        finally:
+            if spent is not None:
+                now = time.perf_counter()
+                begun = member.begun or now
+                spent.waited_seconds += begun - member.asked
+                spent.database_seconds += now - begun
+
+    async def _alone(self, line: _Line, values: Values, asked: float, spent: Spent | None) -> Result:
+        database = self._database
+        begun = ended = None
+        line.running += 1
+        try:
+            async with database.lease(Access.READ) as lease:
+                begun = time.perf_counter()
+                result = await database.engine.run(
+                    lease, line.program, values, window=line.window, timeout_seconds=line.timeout_seconds
+                )
+            ended = time.perf_counter()
+        finally:
+            if spent is not None:
+                now = ended or time.perf_counter()
+                spent.waited_seconds += (begun or now) - asked
+                spent.database_seconds += now - (begun or now)
+            if begun and ended:
+                line.program.measured.learn((ended - begun) / line.running)
+            line.running -= 1
+            self._go_on(line)
+        result.waited_seconds = begun - asked
+        result.database_seconds = ended - begun
+        return result
+
+    # --- runners ----------------------------------------------------------------------------------------------
+
+    def _start(self, line: _Line) -> None:
+        line.starting = False
+        if line.waiting and line.running < RUNNERS_MAX:
+            line.running += 1
+            task = asyncio.get_running_loop().create_task(self._serve(line))
+            self._runners.add(task)
+            task.add_done_callback(self._runners.discard)
+
+    def _go_on(self, line: _Line) -> None:
+        if line.waiting:
+            if not line.starting:
+                line.starting = True
+                asyncio.get_running_loop().call_soon(self._start, line)
+        elif not line.running and not line.starting:
+            self._lines.pop(line.key, None)
+
+    async def _serve(self, line: _Line) -> None:
+        """Run batches until nobody waits; let others have the connection in between."""
+        try:
+            while line.waiting:
+                acquired = False
+                try:
+                    async with self._database.lease(Access.READ) as lease:
+                        acquired = True
+                        while line.waiting:
+                            await self._run_next(lease, line)
+                            if self._database.is_waited_for(Access.READ):
+                                break
+                except AcquireTimeout:
+                    pass  # each in the line has a time of his own
+                except Exception as error:
+                    if not acquired:  # else it has been told to whom it concerns
+                        for member in self._take(line, len(line.waiting)):
+                            member.fail(error)
+                except _Abandoned:
+                    pass
+        finally:
+            line.running -= 1
+            self._go_on(line)
+
+    def _take(self, line: _Line, size: int) -> list[_Member]:
+        """Those who wait longest. Who has left or run out of time is passed over."""
+        members: list[_Member] = []
+        waiting = line.waiting
+        while waiting and len(members) < size:
+            member = waiting.popleft()
+            self.waiting -= 1
+            if not member.outcome.done():
+                self._time_limits.discard(member)
+                members.append(member)
+        return members
+
+    async def _run_next(self, lease: Any, line: _Line) -> None:
+        """One statement, and everybody told; raises why it failed, so that the lease hears of it."""
+        measured = line.program.measured
+        members = self._take(line, measured.batch_size())
+        if not members:
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        batch = _Batch(len(members), task)
+        begun = time.perf_counter()
+        for member in members:
+            member.batch, member.begun = batch, begun
+        try:
+            results = await self._results(lease, line, members)
+        except asyncio.CancelledError:
+            if batch.abandoned and not task.uncancel():
+                raise _Abandoned from None
+            _send_off(members)
+            raise
+        except Exception as error:
+            if len(members) == 1:
+                members[0].fail(error)
+            else:
+                measured.batch_failed()
+                _send_off(members)
+            raise
+        seconds = time.perf_counter() - begun
+        measured.learn(seconds / (len(members) * line.running))
+        together = len(members) > 1
+        if together:
+            measured.batch_went_well()
+        for member, result in zip(members, results, strict=True):
+            if not member.outcome.done():
+                result.waited_seconds = begun - member.asked
+                result.database_seconds = seconds
+                result.together = together
+                member.outcome.set_result(result)
+
+    async def _results(self, lease: Any, line: _Line, members: list[_Member]) -> list[Result]:
+        engine, program = self._database.engine, line.program
+        window, timeout_seconds = line.window, line.timeout_seconds
+        if len(members) == 1:
+            return [
+                await engine.run(lease, program, members[0].values, window=window, timeout_seconds=timeout_seconds)
+            ]
+        with self._time_limits.limit(min(PATIENCE_SECONDS, timeout_seconds / 2)):
+            return await engine.run_many(
+                lease,
+                program,
+                [member.values for member in members],
+                window=window,
+                timeout_seconds=timeout_seconds,
+            )
+
+
+def _send_off(members: list[_Member]) -> None:
+    """Each runs again on its own: only so an error is told to whom it belongs."""
+    for member in members:
+        if not member.outcome.done():
+            member.outcome.set_result(None)
