@@ -12,6 +12,7 @@ import asyncpg
 from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
+from sqlwright.engines.binder import Binder
 from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.bulk import Bulk
 from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
@@ -23,7 +24,7 @@ from sqlwright.engines.postgres.page import joined, page, windowed
 from sqlwright.engines.postgres.script import run_script
 from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
 from sqlwright.engines.postgres.stream import stream
-from sqlwright.engines.postgres.types import bind
+from sqlwright.engines.postgres.types import binder
 from sqlwright.errors import (
     DatabaseUnavailable,
     MoreThanOneRow,
@@ -38,7 +39,6 @@ from sqlwright.query import (
     Description,
     Explanation,
     Isolation,
-    Parameter,
     PlanMode,
     Query,
     Result,
@@ -121,8 +121,8 @@ class PostgresEngine(Engine):
 
         return SchemaReader("postgresql+asyncpg")
 
-    def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
-        return bind(type, value)
+    def binder(self, type: SqlType) -> Binder:
+        return binder(type)
 
     def translate(self, error: BaseException, access: Access) -> SqlwrightError | None:
         return translate(error, access)
