@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any, Literal
 
 from sqlwright.diagnostic import ParameterFault
@@ -145,16 +144,14 @@ class Validator:
         if not body or set(map(type, body)) != {dict}:
             return None
         given = [argument for argument in self._arguments if argument.name in body[0]]
-        names = [argument.name for argument in given]
         absent = [argument for argument in self._arguments if argument.name not in body[0]]
-        if not given or any(argument.required for argument in absent) or set(map(len, body)) != {len(names)}:
+        if not given or any(argument.required for argument in absent) or set(map(len, body)) != {len(given)}:
             return None
         read: dict[str, Sequence[Any]] = {}
         try:
-            rows = map(itemgetter(*names), body)
-            found = [list(rows)] if len(names) == 1 else zip(*rows, strict=True)
-            for argument, values in zip(given, found, strict=True):
-                read[argument.name] = argument.column(values)
+            for argument in given:
+                name = argument.name
+                read[name] = argument.column([item[name] for item in body])
         except (KeyError, Refused, Unsure):
             return None
         for argument in absent:

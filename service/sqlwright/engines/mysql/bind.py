@@ -86,10 +86,19 @@ def _text(kind: Kind, value: str) -> str:
     return value
 
 
+def _numbers(values: Sequence[Any]) -> Sequence[Any]:
+    return [value if value.is_finite() and _is_plain(str(value)) else _decimal(value) for value in values]
+
+
+def _is_plain(text: str) -> bool:
+    """Written without an exponent, so shortly is a number that MariaDB keeps."""
+    return len(text) <= _FRACTION_DIGITS_MAX and "E" not in text
+
+
 _COLUMNS: dict[Kind, BindColumn] = {
     Kind.INT2: as_it_is, Kind.INT4: as_it_is, Kind.INT8: as_it_is, Kind.TEXT: as_it_is, Kind.OTHER: as_it_is,
     Kind.UUID: as_it_is, Kind.DATE: as_it_is, Kind.TIME: as_it_is, Kind.FLOAT8: as_it_is,
-    Kind.BOOL: lambda values: list(map(int, values)),
+    Kind.BOOL: lambda values: list(map(int, values)), Kind.NUMERIC: _numbers,
     Kind.TIMESTAMP: plain_moments, Kind.TIMESTAMPTZ: plain_moments,
 }  # fmt: skip
 """Of values that `parameters/columns.py` has found plain."""
