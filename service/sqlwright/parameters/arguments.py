@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlwright.engines.binder import Binder
-from sqlwright.errors import QueryInvalid
-from sqlwright.parameters.columns import ReadColumn, compile_column
-from sqlwright.parameters.refusal import Refused
+from sqlwright.errors import MalformedRequest, QueryInvalid
+from sqlwright.parameters.columns import ReadColumn, compile_cells, compile_column
+from sqlwright.parameters.json_body import parse_json_text
+from sqlwright.parameters.refusal import Refused, quoted
 from sqlwright.parameters.rules import compile_checks
 from sqlwright.parameters.values import literal_value, reader_of, type_fault
 from sqlwright.query import Kind, Parameter, Query, SqlType
@@ -21,6 +22,7 @@ Read = Callable[[Any], Any]
 _FLAT = frozenset({Kind.JSON, Kind.BYTES})
 """Arrays of these hold no arrays: a list is JSON itself, and base64 is made of one item after the other."""
 UNTYPED = SqlType("", Kind.ANY)
+CELL_DEPTH_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,10 @@ class Argument:
     from_texts: Read
     column: ReadColumn
     """`from_json` of the values of many items."""
+    from_cell: Read
+    """From a text of a table of texts, or None."""
+    cells: ReadColumn
+    """The same of many."""
 
 
 def compile_argument(
@@ -68,15 +74,34 @@ def compile_argument(
     from_text, from_json = _checked(reader.from_text, checks), _checked(reader.from_json, checks)
     expected = f"an array, each item {reader.expected}" if is_list else reader.expected
     read_json = finish(_array_of(from_json, expected, nests=nests) if is_list else from_json)
+    read_texts = finish(_each_of(from_text) if is_list else only(from_text))
+    column = compile_column(type_, binder, read_json, nullable=nullable, plain=not (is_list or checks))
+
+    def read_cell(text: str | None) -> Any:
+        if text is None:
+            return read_json(None)
+        return read_json(_list_from_cell(text, expected)) if is_list else read_texts([text])
+
     return Argument(
         name=parameter.name,
         expected=expected,
         required=parameter.required,
         default=default,
         from_json=read_json,
-        from_texts=finish(_each_of(from_text) if is_list else only(from_text)),
-        column=compile_column(type_, binder, read_json, nullable=nullable, plain=not (is_list or checks)),
+        from_texts=read_texts,
+        column=column,
+        from_cell=read_cell,
+        cells=compile_cells(type_, column, read_cell, is_list=is_list),
     )
+
+
+def _list_from_cell(text: str, expected: str) -> object:
+    """A list stands in a cell as JSON."""
+    try:
+        return parse_json_text(text, CELL_DEPTH_MAX)
+    except MalformedRequest as error:
+        message = str(error).replace("the body", "it")
+        raise Refused("format", f"{expected}, is expected as JSON, not {quoted(text)}: {message}") from None
 
 
 def _invalid(query: Query, parameter: Parameter, what: str, refused: Refused) -> QueryInvalid:

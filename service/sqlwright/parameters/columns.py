@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlwright.engines.binder import Binder
 from sqlwright.parameters.later import Later
+from sqlwright.parameters.refusal import Refused
 from sqlwright.query import Kind, SqlType
 
 ReadColumn = Callable[[Sequence[Any]], Sequence[Any]]
@@ -70,6 +71,24 @@ def compile_column(
         return [None if value is None else next(following) for value in values]
 
     return column
+
+
+def compile_cells(type: SqlType, column: ReadColumn, each: Callable[[str | None], Any], *, is_list: bool) -> ReadColumn:
+    """The same of texts as a table of them has, None for NULL. `each` reads one."""
+    convert = None if is_list else _CELLS.get(type.kind)
+
+    def cells(texts: Sequence[str | None]) -> Sequence[Any]:
+        if convert is not None:
+            try:
+                if None not in texts:
+                    return column(convert(texts))
+                following = iter(convert([text for text in texts if text is not None]))
+                return column([None if text is None else next(following) for text in texts])
+            except (Unsure, Refused):
+                pass
+        return [each(text) for text in texts]
+
+    return cells
 
 
 Check = Callable[[Sequence[Any], set[Any]], Sequence[Any]]
@@ -161,3 +180,41 @@ _CHECKS: dict[Kind, Check] = {
     Kind.FLOAT8: _doubles,
     Kind.UUID: _uuids,
 }
+
+
+def _integers_of(texts: Sequence[Any]) -> Sequence[Any]:
+    if not texts or not _are_integers("\n".join(texts)):
+        raise Unsure
+    return _of_the_same_number(list(map(int, "\n".join(texts).split("\n"))), texts)
+
+
+def _decimals_of(texts: Sequence[Any]) -> Sequence[Any]:
+    if not texts or not _are_decimals("\n".join(texts)):
+        raise Unsure
+    return _of_the_same_number(list(map(Decimal, "\n".join(texts).split("\n"))), texts)
+
+
+def _of_the_same_number(found: Sequence[Any], texts: Sequence[Any]) -> Sequence[Any]:
+    """A text that has a line break is no number."""
+    if len(found) != len(texts):
+        raise Unsure
+    return found
+
+
+def _bools_of(texts: Sequence[Any]) -> Sequence[Any]:
+    if not set(texts) <= _BOOLS.keys():
+        raise Unsure
+    return [_BOOLS[text] for text in texts]
+
+
+_are_integers = _lines_of(r"(?:0|-?[1-9][0-9]{0,18})")
+_are_decimals = _lines_of(r"-?[0-9]{1,30}(?:\.[0-9]{1,30})?")
+_BOOLS = {"true": True, "false": False}
+_CELLS: dict[Kind, Callable[[Sequence[Any]], Sequence[Any]]] = {
+    **dict.fromkeys(_INTEGER_BITS, _integers_of),
+    Kind.NUMERIC: _decimals_of,
+    Kind.FLOAT8: _decimals_of,
+    Kind.BOOL: _bools_of,
+    **dict.fromkeys((Kind.TEXT, Kind.OTHER, Kind.UUID, *_PLAIN_MOMENTS), list),
+}
+"""Plain texts → the JSON values that mean the same."""

@@ -30,13 +30,35 @@ def parse_json(body: bytes, depth_max: int) -> object:
 
     Raises `MalformedRequest`, with line and column (in characters, from 1) where they are known.
     """
+    return parse_json_text(decode_body(body), depth_max)
+
+
+def parse_ndjson(body: bytes, depth_max: int) -> list[object]:
+    """JSON values, one a line; lines of blanks are none. Raises `MalformedRequest` with the line."""
+    lines = decode_body(body).split("\n")
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    whole = f"[{','.join(line for _, line in numbered)}]"
+    rows = _parse_rows(whole) if len(whole) > _ROWS_LENGTH_MIN and depth_max > 1 else None
+    if rows is not None and len(rows) == len(numbered):  # each line has a brace that opens, and so is an object
+        return list(rows)
+    found = []
+    for number, line in numbered:
+        try:
+            found.append(parse_json_text(line.strip(), depth_max))
+        except MalformedRequest as error:
+            message = str(error).replace("the body", "it").replace("(line 1, column", "(column")
+            raise MalformedRequest(f"line {number} of the body: {message}", hint=error.hint) from None
+    return found
+
+
+def decode_body(body: bytes) -> str:
+    """Raises `MalformedRequest`, with line and column."""
     try:
-        text = body.decode("utf-8")
+        return body.decode("utf-8")
     except UnicodeDecodeError as error:
         before = body[: error.start].decode("utf-8")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise MalformedRequest(f"the body is not UTF-8{_place(line, column)}") from None
-    return parse_json_text(text, depth_max)
 
 
 def parse_json_text(text: str, depth_max: int) -> object:

@@ -15,6 +15,7 @@ from sqlwright.diagnostic import ParameterFault
 from sqlwright.errors import InvalidParameters
 from sqlwright.parameters import paging
 from sqlwright.parameters.arguments import Argument, MakeBinder, compile_argument
+from sqlwright.parameters.cells import Cells
 from sqlwright.parameters.columns import Unsure
 from sqlwright.parameters.later import Later, Resolve
 from sqlwright.parameters.query_string import split_query_string
@@ -115,13 +116,14 @@ class Validator:
         return Call(values, **page)
 
     def bulk(self, body: object, items_max: int) -> list[tuple[Any, ...]]:
-        """The items of a `*!` query: an array of objects, which may be empty."""
+        """The items of a `*!` query: an array of objects, which may be empty, or a table of texts."""
+        if type(body) is Cells:
+            return self._of_cells(body, items_max)
         if type(body) is not list:
             refused = type_fault("an array of objects, one for each execution,", body)
             raise InvalidParameters([ParameterFault("body", "", refused.code, refused.detail)])
         if len(body) > items_max:
-            detail = f"at most {items_max} items are taken in one call, not {len(body)}"
-            raise InvalidParameters([ParameterFault("body", "", "length", detail)])
+            raise _too_many(items_max, len(body))
         quick = self._together(body)
         if quick is not None:
             return quick
@@ -157,6 +159,27 @@ class Validator:
         for argument in absent:
             read[argument.name] = [argument.default] * len(body)
         return list(zip(*(read[argument.name] for argument in self._arguments), strict=True))
+
+    def _of_cells(self, cells: Cells, items_max: int) -> list[tuple[Any, ...]]:
+        if len(cells) > items_max:
+            raise _too_many(items_max, len(cells))
+        faults: list[ParameterFault] = []
+        given = dict(zip(cells.header, cells.columns, strict=True))
+        known = {argument.name for argument in self._arguments}
+        self._refuse_unknown((name for name in given if name not in known), "body", faults, None)
+        columns: list[Sequence[Any]] = []
+        for argument in self._arguments:
+            texts = given.get(argument.name)
+            if texts is not None:
+                columns.append(_column_of(argument, texts, faults))
+                continue
+            if argument.required:
+                detail = f"this parameter is required: {argument.expected}"
+                faults.append(ParameterFault("body", argument.name, "missing", detail))
+            columns.append([argument.default] * len(cells))
+        if faults:
+            raise InvalidParameters(sorted(faults, key=lambda fault: fault.index or 0)[:FAULTS_MAX])
+        return list(zip(*columns, strict=True))
 
     def fill(self, values: Sequence[Any], resolve: Resolve) -> tuple[Any, ...]:
         """Bound values with what has come in the place of every `Later`, validated like any other value."""
@@ -237,6 +260,27 @@ class Validator:
             except Refused as refused:
                 faults.append(ParameterFault(place, name, refused.code, refused.detail))
         return found
+
+
+def _column_of(argument: Argument, texts: Sequence[str | None], faults: list[ParameterFault]) -> Sequence[Any]:
+    try:
+        return argument.cells(texts)
+    except Refused:
+        pass
+    found = []
+    for index, text in enumerate(texts):
+        try:
+            found.append(argument.from_cell(text))
+        except Refused as refused:
+            faults.append(ParameterFault("body", argument.name, refused.code, refused.detail, index))
+            if len(faults) >= FAULTS_MAX:
+                break
+    return found
+
+
+def _too_many(items_max: int, count: int) -> InvalidParameters:
+    detail = f"at most {items_max} items are taken in one call, not {count}"
+    return InvalidParameters([ParameterFault("body", "", "length", detail)])
 
 
 def _texts_of(raw: bytes, faults: list[ParameterFault]) -> tuple[dict[str, list[str]], frozenset[str]]:

@@ -39,6 +39,8 @@ class Dialect:
     """The key of an inserted row is known without RETURNING."""
     returning: frozenset[str] = frozenset({"insert", "update", "delete"})
     """Statements that can end in RETURNING."""
+    on_conflict: bool = True
+    """`ON CONFLICT (key) DO …` is known; else `ON DUPLICATE KEY UPDATE`."""
     default_row: str = "DEFAULT VALUES"
     """How an INSERT INTO a table goes on that gives no column a value."""
     default_in_update: bool = True
@@ -161,6 +163,7 @@ MYSQL = Dialect(
     native_parameters=frozenset("?"),
     last_insert_id=True,
     returning=frozenset({"insert", "delete"}),
+    on_conflict=False,
     default_row="() VALUES ()",
     nulls_first=True,
     other_types=frozenset({"enum", "set", "inet4", "inet6", "vector"}),
