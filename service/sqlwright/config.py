@@ -86,6 +86,10 @@ class Settings(BaseModel):
     batching: Literal["on", "off"] = Field(
         default="on", description="reads that wait for each other run as one statement, where that is proven safe"
     )
+    short_reads: Literal["loop", "thread"] = Field(
+        default="loop",
+        description="SQLite: short reads run on the event loop, up to 1 ms; `thread` where the file's disk may be slow",
+    )
     waiting_max: Count = Field(default=1000, description="calls that may wait for a connection, per pool")
     connect_timeout_seconds: Seconds = Field(default=2.0, description="opening a connection")
     acquire_timeout_seconds: Seconds = Field(default=2.0, description="waiting for a connection")
@@ -140,7 +144,9 @@ class Settings(BaseModel):
     slow_ms: Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_no_boolean)] = Field(
         default=500.0, description="calls that take longer are logged with their times; 0 for none"
     )
-    log_calls: bool = Field(default=True, description="one log line a call")
+    log_calls: bool | None = Field(
+        default=None, description="one log line a call (every one in a terminal, else only of calls that failed)"
+    )
 
     reload: bool = Field(
         default=False, description="watch the query files and swap them in when they are saved (`dev`)"

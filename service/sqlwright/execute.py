@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlwright.batching import Spent
@@ -30,7 +31,7 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
     `DatabaseError`, and in a transaction every `TransactionError`.
     """
     query = plan.contract.query
-    run = _once if query.isolation is None else _isolated
+    run = _way(where, plan)
     try:
         result = await run(where, plan, spent)
     except DatabaseUnavailable as error:
@@ -49,9 +50,19 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
     return result
 
 
+def _way(where: Where, plan: Plan) -> Callable[[Any, Plan, Spent | None], Awaitable[Result]]:
+    if plan.contract.query.isolation is not None:
+        return _isolated
+    return _together if plan.contract.together and where.batching is not None and plan.items is None else _once
+
+
+def _together(database: Database, plan: Plan, spent: Spent | None) -> Awaitable[Result]:
+    """A call that may run in one statement with others."""
+    assert database.batching is not None
+    return database.batching.run(plan.contract.program, plan.values, plan.window, plan.timeout_seconds, spent)
+
+
 async def _once(where: Where, plan: Plan, spent: Spent | None) -> Result:
-    if plan.contract.together and plan.items is None and where.batching is not None:
-        return await where.batching.run(plan.contract.program, plan.values, plan.window, plan.timeout_seconds, spent)
     asked = time.perf_counter()
     acquired = ended = None
     try:
@@ -100,7 +111,7 @@ async def _isolated(where: Where, plan: Plan, spent: Spent | None) -> Result:
 
 async def _again(database: Database, plan: Plan, spent: Spent | None) -> Result:
     """A lone call is ours as a whole, so it may be repeated when a concurrent change was in its way."""
-    run = _once if plan.contract.query.isolation is None else _isolated
+    run = _way(database, plan)
     asked = time.perf_counter()
     result = await database.retry_collided(lambda: run(database, plan, spent), attempts=ATTEMPTS_AFTER_COLLISION)
     result.waited_seconds = time.perf_counter() - asked - result.database_seconds

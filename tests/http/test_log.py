@@ -30,11 +30,21 @@ def exchange(path: str = "/queries/artists/all", status: int = 200) -> Exchange:
 
 def test_json_where_nobody_looks() -> None:
     stream = io.StringIO()
-    Log(Settings(), stream).call(exchange(), 0.0123)
+    Log(Settings(log_calls=True), stream).call(exchange(), 0.0123)
     line = json.loads(stream.getvalue())
     assert (line["query"], line["status"], line["rows"], line["total_ms"]) == ("artists.all", 200, 3, 12.3)
     assert line["time"].endswith("+00:00")
     assert "hidden" not in stream.getvalue()
+
+
+def test_only_what_failed_where_nobody_looks() -> None:
+    stream = io.StringIO()
+    for status in (200, 201, 204, 304):
+        Log(Settings(), stream).call(exchange(status=status), 0.0)
+    assert stream.getvalue() == ""
+    for status in (0, 404, 422, 500):
+        Log(Settings(), stream).call(exchange(status=status), 0.0)
+    assert [json.loads(line)["status"] for line in stream.getvalue().splitlines()] == [0, 404, 422, 500]
 
 
 def test_colours_in_a_terminal() -> None:
@@ -46,16 +56,16 @@ def test_colours_in_a_terminal() -> None:
 
 @pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
 def test_the_format_can_be_chosen(stream: io.StringIO) -> None:
-    Log(Settings(log_format="json"), stream).call(exchange(), 0.0)
+    Log(Settings(log_format="json", log_calls=True), stream).call(exchange(), 0.0)
     json.loads(stream.getvalue())
     text = io.StringIO()
-    Log(Settings(log_format="text"), text).call(exchange(), 0.0)
+    Log(Settings(log_format="text", log_calls=True), text).call(exchange(), 0.0)
     assert "\033" not in text.getvalue()
 
 
 @pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
 def test_a_path_writes_no_lines_of_its_own(stream: io.StringIO) -> None:
-    Log(Settings(), stream).call(exchange("/a\n2026 forged\r\033[2J\x85\u2028"), 0.0)
+    Log(Settings(log_calls=True), stream).call(exchange("/a\n2026 forged\r\033[2J\x85\u2028"), 0.0)
     written = stream.getvalue()
     assert len(written.splitlines()) == 1
     assert "\033[2J" not in written

@@ -139,9 +139,10 @@ class Engine(ABC):
     async def run_many(
         self, lease: Any, program: Program, items: Sequence[Values], *, window: Window | None, timeout_seconds: float
     ) -> list[Result]:
-        """Run a program that has `many` once for each item, in one statement. As many results, in order, each what
-        `run` gives. Raises what `run` raises; then nothing is known of any item."""
-        raise NotImplementedError
+        """Run a program once for each item: in one statement where it has `many` (and the items the same `batch_key`),
+        else one after the other, `timeout_seconds` each. As many results, in order, each what `run` gives. Raises what
+        `run` raises; then nothing is known of any item."""
+        return [await self.run(lease, program, item, window=window, timeout_seconds=timeout_seconds) for item in items]
 
     @abstractmethod
     async def run_bulk(

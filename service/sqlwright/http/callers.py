@@ -1,7 +1,8 @@
-"""Who waits for the calls that run, and whether they are still there: a call whose caller has left is cancelled.
+"""Who waits for the calls that run, and for how long: a call whose caller has left, or whose time is up, is cancelled.
 
 A server tells that a caller has left only to who asks, and asking takes a task. Most calls are through in a
-millisecond, so they are only noted here, and whoever is not through a little later gets a task that asks.
+millisecond, so they are only noted here, and whoever is not through a little later gets a task that asks. A timer for
+each call would cost as much as all that is done here; so a call's time is up at the next look.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 
 from sqlwright.http.exchange import Exchange, Receive
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.05
 """Between two looks at the calls that run."""
 WATCHED_SECONDS = 0.5
 """The age from which a call is watched. Under load calls wait that long in a line, and watching costs as much as a
@@ -37,7 +38,7 @@ class Callers:
     def leave(self, exchange: Exchange) -> None:
         """It ends, however it does."""
         del self._present[exchange]
-        exchange.task = None
+        exchange.task = exchange.receive = None
         if exchange.watcher is not None:
             exchange.watcher.cancel()
             exchange.watcher = None  # which refers to the exchange
@@ -47,12 +48,14 @@ class Callers:
         if not self._present:
             return
         loop = asyncio.get_running_loop()
-        old = time.perf_counter() - WATCHED_SECONDS
-        for exchange in self._present:
-            if exchange.started > old:
-                break
+        now = time.perf_counter()
+        for exchange in list(self._present):
+            if exchange.ends_at <= now and not exchange.expired:
+                exchange.expired = True
+                if exchange.task is not None:
+                    exchange.task.cancel()
             # Of a call whose body is still being read, the reader sees it.
-            if exchange.complete and exchange.watcher is None:
+            elif exchange.started <= now - WATCHED_SECONDS and exchange.complete and exchange.watcher is None:
                 exchange.watcher = loop.create_task(_watch(exchange))
         self._next_look = loop.call_later(LOOK_SECONDS, self._look)
 
@@ -74,7 +77,7 @@ async def _watch(exchange: Exchange) -> None:
         ends += not message.get("more_body", False)
 
 
-def has_left(exchange: Exchange) -> bool:
-    """Whether the cancellation that ended this call says that its caller has left; else it is the server's."""
+def was_stopped(exchange: Exchange) -> bool:
+    """Whether the cancellation that ended this call came from here; else it is the server's."""
     task = asyncio.current_task()
-    return exchange.left and task is not None and task.uncancel() == 0
+    return (exchange.left or exchange.expired) and task is not None and task.uncancel() == 0

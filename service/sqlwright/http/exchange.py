@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import re
 import secrets
 import time
@@ -34,47 +35,51 @@ def request_ids() -> Iterator[str]:
 
 
 class Exchange:
-    """What is read of the request once, and what is known of the answer so far. Times are in seconds."""
+    """What is read of the request once, and what is known of the answer so far. Times are in seconds.
 
-    __slots__ = (
-        "access", "code", "complete", "cors_origin", "database_seconds", "encode_seconds", "error", "executing",
-        "headers", "last", "left", "method", "path", "plan", "query", "query_string", "receive", "request_id",
-        "root_path", "rows", "scope", "started", "status", "task", "waited_seconds", "watcher",
-    )  # fmt: skip
+    What stands here is so until a call says otherwise; an object of its own has only what differs.
+    """
+
+    cors_origin: bytes | None = None
+    query: str | None = None
+    access: Access | None = None
+    plan: Plan | None = None
+    last = False
+    """The connection is closed behind the answer."""
+    complete = False
+    """The whole request has been read."""
+    executing = False
+    """The statement may have been sent."""
+    receive: Receive | None = None
+    task: asyncio.Task[Any] | None = None
+    """Who runs the call, while it can be cancelled."""
+    ends_at = math.inf
+    """When the whole call has to be through, by the clock of `started`."""
+    expired = False
+    """It was not, and so the task was cancelled."""
+    watcher: asyncio.Task[None] | None = None
+    left = False
+    """The caller has left, and so the task was cancelled."""
+    status = 0
+    code: str | None = None
+    error: Exception | None = None
+    rows: int | None = None
+    together = False
+    """It ran in one statement with other calls."""
+    waited_seconds = 0.0
+    database_seconds = 0.0
+    encode_seconds = 0.0
 
     def __init__(self, scope: Scope, fresh_ids: Iterator[str]) -> None:
         self.started = time.perf_counter()
         self.scope = scope
         self.method: str = scope["method"]
         self.root_path: str = scope.get("root_path", "")
-        self.path = _below(self.root_path, scope["path"])
+        self.path: str = _below(self.root_path, scope["path"]) if self.root_path else scope["path"]
         self.query_string: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = self.headers.get(b"x-request-id", b"")
-        self.request_id = given.decode("ascii") if _REQUEST_ID.match(given) else next(fresh_ids)
-        self.cors_origin: bytes | None = None
-        self.query: str | None = None
-        self.access: Access | None = None
-        self.plan: Plan | None = None
-        self.last = False
-        """The connection is closed behind the answer."""
-        self.complete = False
-        """The whole request has been read."""
-        self.executing = False
-        """The statement may have been sent."""
-        self.receive: Receive | None = None
-        self.task: asyncio.Task[Any] | None = None
-        """Who runs the call, while it can be cancelled."""
-        self.watcher: asyncio.Task[None] | None = None
-        self.left = False
-        """The caller has left, and so the task was cancelled."""
-        self.status = 0
-        self.code: str | None = None
-        self.error: Exception | None = None
-        self.rows: int | None = None
-        self.waited_seconds = 0.0
-        self.database_seconds = 0.0
-        self.encode_seconds = 0.0
+        given = self.headers.get(b"x-request-id")
+        self.request_id = given.decode("ascii") if given and _REQUEST_ID.match(given) else next(fresh_ids)
 
     def repeated(self, name: bytes) -> bool:
         """Whether a header came more than once."""
@@ -97,4 +102,4 @@ class Exchange:
 
 def _below(root_path: str, path: str) -> str:
     """The path inside the application: where a proxy has cut a prefix, some servers put it back (ASGI's root_path)."""
-    return path[len(root_path) :] if root_path and path.startswith(root_path + "/") else path
+    return path[len(root_path) :] if path.startswith(root_path + "/") else path

@@ -10,8 +10,8 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 
 from sqlwright.errors import SqlwrightError
-from sqlwright.http.callers import has_left
-from sqlwright.http.calls import caller_left
+from sqlwright.http.callers import was_stopped
+from sqlwright.http.calls import caller_left, out_of_time
 from sqlwright.http.dispatch import Handler, handler_of
 from sqlwright.http.exchange import Exchange, Header, Message, Receive, Scope, Send, request_ids
 from sqlwright.http.guard import Guard
@@ -53,7 +53,7 @@ class Frame:
             self._service.metrics.end(exchange, seconds)
             self._service.log.call(exchange, seconds)
             # A traceback leads back here: such a cycle would keep the connection open until garbage is collected.
-            exchange.error = exchange.receive = None
+            exchange.error = None
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> Answer | None:
         """The answer to send, or None when FastAPI has sent it."""
@@ -80,9 +80,9 @@ class Frame:
         try:
             return await handler(self._service, exchange, receive)
         except asyncio.CancelledError:
-            if not has_left(exchange):
+            if not was_stopped(exchange):
                 raise
-            raise caller_left(exchange) from None
+            raise (caller_left if exchange.left else out_of_time)(exchange) from None
         finally:
             callers.leave(exchange)
 

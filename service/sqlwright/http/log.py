@@ -37,7 +37,8 @@ class Log:
         terminal = self._stream.isatty()
         self._text = settings.log_format == "text" or (settings.log_format == "auto" and terminal)
         self._colours = self._text and terminal
-        self._calls = settings.log_calls
+        self._calls = settings.log_calls is not False
+        self._good_calls = terminal if settings.log_calls is None else settings.log_calls
         self._slow_seconds = settings.slow_ms / 1000 or float("inf")
         self._values = settings.development
         self._gathered = Gathered(self._more)
@@ -57,7 +58,9 @@ class Log:
             and self._gathered.is_written("slow calls", _SLOW_LINES_MAX)
         ):
             self._slow(exchange, exchange.query, total_seconds)
-        if not self._calls or (exchange.path in _PROBES and exchange.status == 200):
+        if 200 <= exchange.status < 400 and (not self._good_calls or exchange.path in _PROBES):
+            return
+        if not self._calls:
             return
         fields: dict[str, Any] = {
             "request_id": exchange.request_id,

@@ -66,7 +66,9 @@ def _next_link(exchange: Exchange, token: str) -> bytes:
 async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
     """Two messages: the head, and the whole body (none for HEAD and 204)."""
     exchange.status = answer.status
-    headers = [*answer.headers, *standard_headers(exchange), *_COMMON]
+    headers = [*answer.headers, *_COMMON, (b"x-request-id", exchange.request_id.encode("ascii"))]
+    if exchange.last or exchange.cors_origin is not None:
+        headers += _unusual_headers(exchange)
     if answer.status != 204:
         headers.append((b"content-length", b"%d" % len(answer.body)))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -75,7 +77,11 @@ async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
 
 def standard_headers(exchange: Exchange) -> list[Header]:
     """What every response carries, whoever made it."""
-    headers: list[Header] = [(b"x-request-id", exchange.request_id.encode("ascii"))]
+    return [(b"x-request-id", exchange.request_id.encode("ascii")), *_unusual_headers(exchange)]
+
+
+def _unusual_headers(exchange: Exchange) -> list[Header]:
+    headers: list[Header] = []
     if exchange.last:
         headers.append((b"connection", b"close"))
     if exchange.cors_origin is not None:

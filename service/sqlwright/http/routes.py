@@ -8,7 +8,7 @@ from sqlwright.config import Settings
 from sqlwright.contract import Contract
 from sqlwright.errors import MethodNotAllowed, StatementFailed, UnknownQuery
 from sqlwright.execute import execute
-from sqlwright.http.calls import beside, check_method, out_of_time, parse_body, refuse_query_string
+from sqlwright.http.calls import BODY_BYTES_ON_LOOP_MAX, beside, check_method, parse_body, refuse_query_string
 from sqlwright.http.catalogue import render_catalogue
 from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import check_accept
@@ -33,20 +33,23 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
     service.database.refuse_when_full(query.access)
     _check_method(exchange, _READING if query.access is Access.READ else _WRITING)
     check_accept(exchange.every(b"accept"))
+    exchange.ends_at = exchange.started + _deadline_seconds(query, service.settings)
     try:
-        async with asyncio.timeout(_deadline_seconds(query, service.settings)) as deadline:
+        content: object = None
+        size = 0
+        if exchange.method == "POST":
             body = await _read(service.settings, query, exchange, receive)
-            exchange.complete = True
-            content = await beside(len(body), parse_body, service.settings, body)
-            contract = service.contracts.ready(query) or await service.contracts.get(query)
-            plan = await beside(len(body), _plan, service.settings, contract, exchange, content)
-            exchange.plan = plan
-            exchange.executing = True
-            result = await execute(service.database, plan, exchange)
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        raise out_of_time(exchange) from None
+            size = len(body)
+            content = await beside(size, parse_body, service.settings, body)
+        exchange.complete = True
+        contract = service.contracts.ready(query) or await service.contracts.get(query)
+        if size <= BODY_BYTES_ON_LOOP_MAX:
+            plan = _plan(service.settings, contract, exchange, content)
+        else:
+            plan = await asyncio.to_thread(_plan, service.settings, contract, exchange, content)
+        exchange.plan = plan
+        exchange.executing = True
+        result = await execute(service.database, plan, exchange)
     except StatementFailed:
         service.doubt(query)
         raise
@@ -54,8 +57,6 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
 
 
 async def _read(settings: Settings, query: Query, exchange: Exchange, receive: Receive) -> bytes:
-    if exchange.method != "POST":
-        return b""
     bulk = query.cardinality is Cardinality.BULK
     return await read_body(exchange, receive, settings.bulk_body_bytes_max if bulk else settings.body_bytes_max)
 

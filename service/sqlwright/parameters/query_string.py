@@ -19,6 +19,22 @@ def split_query_string(raw: bytes) -> Iterator[tuple[str, str | Refused]]:
             yield _decoded(*pair.partition(b"=")[::2])
 
 
+def plain_pairs(raw: bytes) -> list[tuple[str, str]] | None:
+    """The same where nothing is escaped, which is most often so, in a fraction of the time; None where something is."""
+    if b"%" in raw or b"+" in raw:
+        return None
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    pairs = []
+    for pair in text.split("&"):
+        if pair:
+            name, _, value = pair.partition("=")
+            pairs.append((name, value))
+    return pairs
+
+
 def _decoded(name: bytes, value: bytes) -> tuple[str, str | Refused]:
     try:
         decoded_name = _unescape(name)

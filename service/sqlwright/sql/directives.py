@@ -103,8 +103,8 @@ class _BlockReader:
             self.found.cardinality_offset = header.cardinality_offset
         self.readers: dict[str, Callable[[Directive], None]] = {
             "param": self._param, "timeout": self._timeout, "limit": self._limit, "write": self._write,
-            "isolation": self._isolation, "batch": self._batch, "plan-mode": self._plan_mode, "flag": self._flag, "sort": self.found.sorts.append,
-            "if": self.found.spans.append, "end": self.found.spans.append,
+            "isolation": self._isolation, "batch": self._batch, "plan-mode": self._plan_mode, "flag": self._flag,
+            "sort": self.found.sorts.append, "if": self.found.spans.append, "end": self.found.spans.append,
         }  # fmt: skip
 
     def read(self, comment: str, offset: int) -> None:

@@ -2,7 +2,7 @@
 -- @sort newest
 -- @page
 -- @get /a/{x}
--- @plan-mode force
+-- @put /a/{x}
 -- @internal
 -- @flag f
 SELECT * FROM t ORDER BY 1;

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlwright.engines.inference.insert import PlainInsert, of_parts, plain_insert
-from sqlwright.engines.postgres.types import is_native, placeholder
-from sqlwright.query import Kind, Query, Slot, SqlType
+from sqlwright.engines.postgres.types import is_native, item_type, placeholder
+from sqlwright.query import Query, Slot, SqlType
 from sqlwright.sql.dialect import POSTGRESQL
 from sqlwright.sql.statement import render
 
@@ -17,12 +17,6 @@ _FUNCTIONS = frozenset(
     {"btrim", "clock_timestamp", "date_trunc", "decode", "encode", "gen_random_uuid", "jsonb_build_object", "make_date",
      "nextval", "random", "to_date", "to_json", "to_jsonb", "to_timestamp"}
 )  # fmt: skip
-_ITEM_TYPES = {
-    Kind.INT2: "int2", Kind.INT4: "int4", Kind.INT8: "int8", Kind.FLOAT4: "float4", Kind.FLOAT8: "float8",
-    Kind.BOOL: "bool", Kind.BYTES: "bytea", Kind.UUID: "uuid",
-}  # fmt: skip
-_TEXT_TYPES = {"character": "bpchar", "character varying": "varchar", "name": "name"}
-"""Without a length: `character[]` would be arrays of single characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ def compile_arrays(query: Query, types: Mapping[str, SqlType], casts: frozenset[
 
     names = [f"c{number}" for number in numbers.values()]
     given = [
-        f"${number}::{'text' if text else _item_type(types[name], cast=name in casts)}[]"
+        f"${number}::{'text' if text else item_type(types[name])}[]"
         for (name, number), text in zip(numbers.items(), as_text, strict=True)
     ]
     values = ", ".join(render(of_parts(query, insert.values[n]).statement, slot).text.strip() for n in kept)
@@ -76,11 +70,3 @@ def _into(query: Query, insert: PlainInsert, kept: Sequence[int]) -> str:
 def _is_default(query: Query, value: Sequence[Any]) -> bool:
     text = render(of_parts(query, value).statement, lambda _: ":").text
     return text.strip().lower() == "default"
-
-
-def _item_type(type: SqlType, *, cast: bool) -> str:
-    if not is_native(type):
-        return "text"
-    if type.kind in _ITEM_TYPES:
-        return _ITEM_TYPES[type.kind]
-    return "text" if cast else _TEXT_TYPES.get(type.name, "text")

@@ -20,6 +20,7 @@ from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.arrays import Arrays
 from sqlwright.engines.postgres.compile import PostgresProgram
 from sqlwright.engines.postgres.errors import translate
+from sqlwright.engines.postgres.run import prepared
 from sqlwright.engines.postgres.session import Session
 from sqlwright.engines.postgres.types import array_literal
 from sqlwright.errors import DatabaseError, SerializationFailure, SqlwrightError
@@ -165,7 +166,7 @@ class Bulk:
                     raise
                 # Two items are about one row. One after the other, they may be.
                 await self._session.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
-        statement = await self._statement(self._sql)
+        statement = await prepared(self._session, self._sql)
         return len(await self._attempt(self._sql, statement.fetchmany(items)))
 
     async def _send_arrays(self, arrays: Arrays, items: Sequence[Values]) -> int:
@@ -173,16 +174,9 @@ class Bulk:
         for number, as_text in enumerate(arrays.as_text):
             if as_text:
                 columns[number] = [None if value is None else array_literal(value) for value in columns[number]]
-        statement = await self._statement(arrays.sql)
+        statement = await prepared(self._session, arrays.sql)
         await self._attempt(arrays.sql, statement.fetch(*columns))
         return int(statement.get_statusmsg().rpartition(" ")[2])
-
-    async def _statement(self, sql: str) -> Any:
-        """Prepared. What fails here has changed nothing, whatever the statement is."""
-        try:
-            return await self._session.statement(sql)
-        except Exception as error:
-            raise translate(error, Access.READ) or error from error
 
     async def _attempt(self, sql: str, work: Any) -> Any:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlwright.engines.base import Program
 from sqlwright.engines.postgres.arrays import Arrays, compile_arrays
+from sqlwright.engines.postgres.proof import NOTHING, Proof
 from sqlwright.engines.postgres.types import placeholder
 from sqlwright.query import Access, Cardinality, Column, Description, Kind, Query, Slot, SqlType, Statement
 from sqlwright.sql.statement import render
@@ -26,6 +27,9 @@ class PostgresDescription(Description):
     """Parameters that must be cast although they go natively: their declared type is not what the context tells."""
     ties: tuple[int, ...] = ()
     """Ordinals of columns that are appended to a page's ORDER BY, so that ties break the same way on every page."""
+    proof: Proof = NOTHING
+    many: bool = False
+    """The statement for several items was tried."""
 
 
 @dataclass(slots=True)
@@ -49,6 +53,12 @@ class PostgresProgram(Program):
     observed: Observed = field(default_factory=Observed, compare=False)
     refuses_second_row: bool = False
     """A second row makes the statement fail with 21000 and so undoes the write."""
+    many_bounded: str = ""
+    """`many` with `bounded` in it."""
+    many_lists: frozenset[int] = frozenset()
+    """Indexes of the values that are one for all items, because they are lists."""
+    in_order: bool = True
+    """The order of rows is told by the statement, to the last tie."""
     arrays: Arrays | None = None
     """Of a bulk query: many items in one statement."""
     plain: str = ""
@@ -74,6 +84,15 @@ def compile_query(query: Query, description: Description | None, *, big_numbers_
     slot = slots(query, lambda name, number: placeholder(f"${number}", types.get(name), cast=name in casts))
     plain = render(query.statement, slot).text
     return replace(_framed(query, description, plain, slot, big_numbers_as_text), plain=plain)
+
+
+def compile_read(
+    query: Query, description: PostgresDescription, plain: str, big_numbers_as_text: bool
+) -> PostgresProgram:
+    """The program of a read with `plain` as its statement, whose columns may be called otherwise there."""
+    single = query.cardinality in _ONE_VALUE
+    frame = _Frame(description.columns, big_numbers_as_text, single=single, named=True)
+    return _read(query, plain, tuple(parameter.name for parameter in query.parameters), frame, description.ties)
 
 
 def _framed(
@@ -102,9 +121,9 @@ def _framed(
 def _read(query: Query, plain: str, order: tuple[str, ...], frame: _Frame, ties: tuple[int, ...]) -> PostgresProgram:
     source = f"(\n{plain}\n) AS t{frame.alias}"
     if query.cardinality is Cardinality.EXEC:
-        return PostgresProgram(query, _select("count(*)", source), order, gives="count")
+        return PostgresProgram(query, select("count(*)", source), order, gives="count")
     if query.cardinality in _ONE_VALUE:
-        return PostgresProgram(query, _select(frame.value, source) + " LIMIT 1", order, gives="value")
+        return PostgresProgram(query, select(frame.value, source) + " LIMIT 1", order, gives="value")
     if query.cardinality in _ONE_ROW:
         return PostgresProgram(query, frame.rows(source) + " LIMIT 2", order, gives="one")
     number = len(order) + 1
@@ -115,14 +134,20 @@ def _read(query: Query, plain: str, order: tuple[str, ...], frame: _Frame, ties:
     paged = not query.statement.has_limit
     bounded = _bounded(windowed, number + 1 + paged)
     return PostgresProgram(
-        query, frame.rows(source), order, windowed=windowed, bounded=bounded, window_has_offset=paged
+        query,
+        frame.rows(source),
+        order,
+        windowed=windowed,
+        bounded=bounded,
+        window_has_offset=paged,
+        in_order=len(ties) == frame.width,
     )
 
 
 def _bounded(windowed: str, number: int) -> str:
     # For small rows the sum costs the database half as much again, so this is for the others.
     total = "sum(octet_length(j) + 1) OVER (ROWS UNBOUNDED PRECEDING)"
-    return _select(f"CASE WHEN {total} <= ${number}::int8 + 1 THEN j END", f"(\n{windowed}\n) AS t(j)")
+    return select(f"CASE WHEN {total} <= ${number}::int8 + 1 THEN j END", f"(\n{windowed}\n) AS t(j)")
 
 
 def _page(plain: str, frame: _Frame, ties: tuple[int, ...], window: str) -> str:
@@ -144,11 +169,11 @@ def _write(query: Query, slot: Callable[[Slot], str], order: tuple[str, ...], fr
     with_list = f"{head}{_CTE}{frame.alias} AS (\n{main}\n)\n"
     source = f"{_CTE} AS t"
     if query.cardinality is Cardinality.EXEC:
-        return PostgresProgram(query, with_list + _select("count(*)", source), order, gives="count")
+        return PostgresProgram(query, with_list + select("count(*)", source), order, gives="count")
     if query.cardinality is Cardinality.MANY:
         return PostgresProgram(query, with_list + frame.rows(source), order)
     single = query.cardinality in _ONE_VALUE
-    inner = _select(frame.value, source) if single else frame.rows(source)
+    inner = select(frame.value, source) if single else frame.rows(source)
     return PostgresProgram(
         query,
         f"{with_list}SELECT ({inner})",
@@ -171,7 +196,9 @@ class _Frame:
     Where a column needs another form, all are renamed and get their names back outside: names are data, and quoted.
     """
 
-    def __init__(self, columns: Sequence[Column], big_numbers_as_text: bool, *, single: bool) -> None:
+    def __init__(
+        self, columns: Sequence[Column], big_numbers_as_text: bool, *, single: bool, named: bool = False
+    ) -> None:
         names = [f"t.c{number}" for number in range(1, len(columns) + 1)]
         forms = [_form(name, column.type, big_numbers_as_text) for name, column in zip(names, columns, strict=True)]
         self._list = ", ".join(f"{form} AS {_quoted(column.name)}" for form, column in zip(forms, columns, strict=True))
@@ -179,15 +206,17 @@ class _Frame:
         self.width = len(names)
         self.value = f"to_json({forms[0]})::text"
         self.alias = "" if self._plain and not single else f"({', '.join(name[2:] for name in names)})"
+        if named and not self.alias:
+            self.alias = f"({', '.join(_quoted(column.name) for column in columns)})"
 
     def rows(self, source: str) -> str:
         """One text of JSON per row."""
         if self._plain:
-            return _select("row_to_json(t.*)::text", source)
-        return _select("row_to_json(r.*)::text", f"({_select(self._list, source)}) AS r")
+            return select("row_to_json(t.*)::text", source)
+        return select("row_to_json(r.*)::text", f"({select(self._list, source)}) AS r")
 
 
-def _select(what: str, source: str) -> str:
+def select(what: str, source: str) -> str:
     return " ".join(("SELECT", what, "FROM", source))
 
 
@@ -202,7 +231,7 @@ def _form(column: str, type: SqlType | None, big_numbers_as_text: bool) -> str:
     if type.kind is Kind.BYTES:
         if not type.array:
             return _base64(column)
-        items = _select(_base64("i.b"), f"unnest({column}) WITH ORDINALITY AS i(b, n) ORDER BY i.n")
+        items = select(_base64("i.b"), f"unnest({column}) WITH ORDINALITY AS i(b, n) ORDER BY i.n")
         return f"CASE WHEN {column} IS NOT NULL THEN ARRAY({items}) END"
     if big_numbers_as_text and type.kind in (Kind.INT8, Kind.NUMERIC):
         return f"{column}::text[]" if type.array else f"{column}::text"

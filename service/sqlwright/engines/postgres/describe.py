@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
+from sqlwright.engines.postgres.batch import proven
 from sqlwright.engines.postgres.compile import OBJECTS, PostgresDescription, compile_query, slots
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.session import Session
@@ -68,7 +69,8 @@ async def describe(session: Session, query: Query, *, big_numbers_as_text: bool)
             raise _refusal(query, _rendered(query, casts), error, casts) from error
     _check_columns(query, answer.columns)
     description = PostgresDescription(answer.types, answer.columns, frozenset(casts))
-    return await _framed(session, query, description, answer.sortable, big_numbers_as_text)
+    description = await _framed(session, query, description, answer.sortable, big_numbers_as_text)
+    return await proven(session, query, description, big_numbers_as_text)
 
 
 def _declared(parameter: Parameter) -> SqlType | None:

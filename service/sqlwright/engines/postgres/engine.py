@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncGenerator, Awaitable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import asyncpg
 
 from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
 from sqlwright.engines.binder import Binder
 from sqlwright.engines.postgres import transaction
+from sqlwright.engines.postgres.batch import batch_key, compile_proven, run_many
 from sqlwright.engines.postgres.bulk import Bulk
-from sqlwright.engines.postgres.compile import PostgresProgram, compile_query
+from sqlwright.engines.postgres.compile import PostgresProgram
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
 from sqlwright.engines.postgres.limits import connections_max
-from sqlwright.engines.postgres.page import joined, page, windowed
+from sqlwright.engines.postgres.page import joined
+from sqlwright.engines.postgres.run import fetch, run, set_up
 from sqlwright.engines.postgres.script import run_script
-from sqlwright.engines.postgres.session import PostgresLease, Session, milliseconds
+from sqlwright.engines.postgres.session import PostgresLease
 from sqlwright.engines.postgres.stream import stream
 from sqlwright.engines.postgres.types import binder
 from sqlwright.errors import (
     DatabaseUnavailable,
-    MoreThanOneRow,
     Outcome,
     OutcomeUnknown,
-    SerializationFailure,
     SqlwrightError,
     StatementTimeout,
 )
@@ -39,7 +36,6 @@ from sqlwright.query import (
     Description,
     Explanation,
     Isolation,
-    PlanMode,
     Query,
     Result,
     SqlType,
@@ -57,9 +53,6 @@ T = TypeVar("T")
 ANSWER_GRACE_SECONDS = 0.4
 """How much longer than its timeout a statement may stay unanswered before the connection is given up."""
 _IDLE_HINT = "the server also ends a transaction that does nothing for longer than idle_in_transaction_timeout_seconds"
-_SECOND_ROW = "21000"
-_PLAN_CACHE_MODES = {"auto": "auto", "generic": "force_generic_plan", "custom": "force_custom_plan"}
-_UPSERT_TWICE = "ExecOnConflictUpdate"  # it has the same SQLSTATE
 
 
 class PostgresEngine(Engine):
@@ -75,7 +68,7 @@ class PostgresEngine(Engine):
         self._time_limits = TimeLimits()
 
     def compile(self, query: Query, description: Description | None = None) -> PostgresProgram:
-        return compile_query(query, description, big_numbers_as_text=self._big_numbers_as_text)
+        return compile_proven(query, description, big_numbers_as_text=self._big_numbers_as_text)
 
     async def describe(self, lease: PostgresLease, query: Query) -> Description:
         work = describe(lease.raw_connection, query, big_numbers_as_text=self._big_numbers_as_text)
@@ -90,7 +83,7 @@ class PostgresEngine(Engine):
             await self._join(lease, program.query.access, timeout_seconds)
 
         async def work() -> Explanation:
-            await _set_up(session, timeout_seconds)
+            await set_up(session, timeout_seconds)
             if analyze:
                 return await explain_and_undo(session, program, values, joins=joins)
             return await explain(session, program, values, analyze=False)
@@ -101,7 +94,7 @@ class PostgresEngine(Engine):
         """What is asked about the database, within the usual time."""
 
         async def within() -> T:
-            await _set_up(lease.session, self._statement_timeout_seconds)
+            await set_up(lease.session, self._statement_timeout_seconds)
             return await work
 
         return await self._guarded(lease, Access.READ, self._statement_timeout_seconds, within())
@@ -131,53 +124,61 @@ class PostgresEngine(Engine):
         self, lease: PostgresLease, program: Program, values: Values, *, window: Window | None, timeout_seconds: float
     ) -> Result:
         assert isinstance(program, PostgresProgram)
-        access = program.query.access
-        if lease.in_transaction:
-            await self._join(lease, access, timeout_seconds)
-        elif self._pooled:
-            return await self._run_pooled(lease, program, values, window, timeout_seconds)
-        session = lease.session
-        before, session.touched = session.touched, True
-        work = self._run(session, program, values, window, timeout_seconds)
-        result = await self._guarded(lease, access, timeout_seconds, work, undone=lease.in_transaction)
-        if program.keeps_session:
-            session.touched = before
-        return result
 
-    async def _run_pooled(
+        def work() -> Awaitable[Result]:
+            return run(lease.session, program, values, window, timeout_seconds)
+
+        return await self._once(lease, program, timeout_seconds, work)
+
+    def batch_key(self, program: Program, values: Values) -> Hashable:
+        assert isinstance(program, PostgresProgram)
+        return batch_key(program, values)
+
+    async def run_many(
         self,
         lease: PostgresLease,
-        program: PostgresProgram,
-        values: Values,
+        program: Program,
+        items: Sequence[Values],
+        *,
         window: Window | None,
         timeout_seconds: float,
-    ) -> Result:
-        """A transaction for each call, with our settings in it."""
-        session, access = lease.raw_connection, program.query.access
+    ) -> list[Result]:
+        assert isinstance(program, PostgresProgram)
 
-        async def work() -> Result:
+        def alone(values: Values) -> Awaitable[Result]:
+            return self.run(lease, program, values, window=window, timeout_seconds=timeout_seconds)
+
+        async def fetched(sql: str, arguments: Values) -> list[Any]:
+            await set_up(lease.session, timeout_seconds, program.query.plan_mode)
+            return (await fetch(lease.session, sql, arguments))[0]
+
+        def together(sql: str, arguments: Values) -> Awaitable[list[Any]]:
+            return self._once(lease, program, timeout_seconds, lambda: fetched(sql, arguments))
+
+        return await run_many(program, items, window, alone=alone, together=together)
+
+    async def _once(
+        self, lease: PostgresLease, program: PostgresProgram, timeout_seconds: float, work: Callable[[], Awaitable[T]]
+    ) -> T:
+        """One statement: in the open transaction, else alone (behind a pooler in one with our settings)."""
+        access, session = program.query.access, lease.session
+        before, session.touched = session.touched, True
+        if lease.in_transaction:
+            await self._join(lease, access, timeout_seconds)
+        if lease.in_transaction or not self._pooled:
+            result = await self._guarded(lease, access, timeout_seconds, work(), undone=lease.in_transaction)
+            if program.keeps_session:
+                session.touched = before
+            return result
+
+        async def begun() -> T:
             await transaction.begin(session, None, read_only=access is Access.READ)
-            return await self._run(session, program, values, window, timeout_seconds)
+            return await work()
 
-        result = await self._guarded(lease, access, timeout_seconds, work(), undone=True)
+        result = await self._guarded(lease, access, timeout_seconds, begun(), undone=True)
         await self._guarded(lease, access, timeout_seconds, transaction.commit(session, timeout_seconds))
         session.touched = False
         return result
-
-    async def _run(
-        self, session: Session, program: PostgresProgram, values: Values, window: Window | None, timeout_seconds: float
-    ) -> Result:
-        await _set_up(session, timeout_seconds, program.query.plan_mode)
-        sql, arguments = program.sql, values
-        if window is not None:
-            sql, arguments = windowed(program, values, window)
-        try:
-            rows, status = await _fetch(session, sql, arguments)
-        except asyncpg.CardinalityViolationError as error:
-            if program.refuses_second_row and error.server_source_function != _UPSERT_TWICE:
-                raise MoreThanOneRow("the statement gave more than one row; nothing was changed") from error
-            raise
-        return _result(program, rows, status, window, arguments[len(values)] if window else 0)
 
     def stream(
         self,
@@ -196,7 +197,7 @@ class PostgresEngine(Engine):
         async def ready() -> None:
             if lease.in_transaction:
                 await self._join(lease, Access.READ, self._statement_timeout_seconds)
-            await guarded(_set_up(lease.raw_connection, timeout_seconds))
+            await guarded(set_up(lease.raw_connection, timeout_seconds))
 
         return stream(lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=joined)
 
@@ -211,12 +212,12 @@ class PostgresEngine(Engine):
             return self._guarded(lease, Access.WRITE, timeout_seconds, work, undone=undone)
 
         bulk = Bulk(lease.raw_connection, program, items, timeout_seconds, pooled=self._pooled)
-        return await bulk.call(guarded, _set_up, joins=lease.in_transaction)
+        return await bulk.call(guarded, set_up, joins=lease.in_transaction)
 
     async def run_script(self, lease: PostgresLease, program: Program, *, timeout_seconds: float | None) -> Result:
         async def work() -> Result:
             assert isinstance(program, PostgresProgram)
-            await _set_up(lease.raw_connection, timeout_seconds)
+            await set_up(lease.raw_connection, timeout_seconds)
             await run_script(lease.raw_connection, program)
             return Result()
 
@@ -228,7 +229,7 @@ class PostgresEngine(Engine):
         session = lease.raw_connection
 
         async def work() -> None:
-            await _set_up(session, self._statement_timeout_seconds)
+            await set_up(session, self._statement_timeout_seconds)
             await transaction.begin(session, isolation, read_only=read_only)
 
         await self._guarded(lease, Access.READ, timeout_seconds, work())
@@ -247,7 +248,7 @@ class PostgresEngine(Engine):
         session = lease.raw_connection
 
         async def work() -> None:
-            await _set_up(session, self._statement_timeout_seconds)
+            await set_up(session, self._statement_timeout_seconds)
             await transaction.write_nothing(session)
 
         await self._guarded(lease, Access.WRITE, timeout_seconds, work())
@@ -317,68 +318,3 @@ class PostgresEngine(Engine):
                 raise translated from error
             finally:
                 del translated  # its traceback leads back here: a cycle would keep all of the call
-
-
-async def _set_up(session: Session, timeout_seconds: float | None, plan_mode: PlanMode | None = None) -> None:
-    """Have the server's limit of time and its way of planning as wanted; mostly they are."""
-    limit = 0 if timeout_seconds is None else milliseconds(timeout_seconds)
-    mode = plan_mode or "auto"
-    if limit == session.limit_ms and mode == session.plan_mode:
-        return
-    in_transaction = session.is_in_transaction()
-    if session.locals and not in_transaction:
-        return  # they would be another's
-    local = "LOCAL " if in_transaction else ""
-    wanted = []
-    if limit != session.limit_ms:
-        wanted.append(f"SET {local}statement_timeout = {limit}")
-    if mode != session.plan_mode:
-        wanted.append(f"SET {local}plan_cache_mode = {_PLAN_CACHE_MODES[mode]}")
-    try:
-        await session.execute("; ".join(wanted))
-    except Exception as error:  # nothing has been sent yet of what matters
-        raise translate(error, Access.READ) or error from error
-    session.limit_ms, session.plan_mode = limit, mode
-
-
-async def _prepared(session: Session, sql: str) -> Any:
-    """A prepared statement. What fails here has changed nothing, whatever the statement is."""
-    try:
-        return await session.statement(sql)
-    except Exception as error:
-        raise translate(error, Access.READ) or error from error
-
-
-async def _fetch(session: Session, sql: str, arguments: Values) -> tuple[list[Any], str]:
-    statement = await _prepared(session, sql)
-    try:
-        return await statement.fetch(*arguments), statement.get_statusmsg()
-    except (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError) as error:
-        # The schema changed, or DEALLOCATE ran: refused before it began, so it may be sent again.
-        session.statements.pop(sql, None)
-        if session.is_in_transaction():  # then only all of it may be
-            raise SerializationFailure("the schema was changed while the transaction ran") from error
-    statement = await _prepared(session, sql)
-    return await statement.fetch(*arguments), statement.get_statusmsg()
-
-
-def _result(program: PostgresProgram, rows: list[Any], status: str, window: Window | None, asked: int) -> Result:
-    if program.gives == "rows":
-        return Result(json=joined(rows), count=len(rows)) if window is None else page(program, rows, window, asked)
-    if program.gives == "nothing":
-        return Result(affected=_affected(status))
-    if program.gives == "count":
-        return Result(affected=rows[0][0])
-    if program.gives == "records":
-        return Result(json=b",".join(json.dumps(dict(row), default=str).encode() for row in rows), count=len(rows))
-    if len(rows) > 1:
-        raise MoreThanOneRow("the statement gave more than one row")
-    if not rows or rows[0][0] is None:
-        return Result(json=b"null" if program.gives == "value" else b"", count=0)
-    return Result(json=joined(rows), count=1)
-
-
-def _affected(status: str) -> int:
-    """Rows changed, from a tag such as `INSERT 0 3`, `UPDATE 2` or `CREATE TABLE`."""
-    last = status.rpartition(" ")[2]
-    return int(last) if last.isdigit() else 0

@@ -29,6 +29,12 @@ _UNSORTABLE = frozenset(
 _DELIMITERS = {"box": ";"}
 """What separates the items of an array's text, where it is not a comma."""
 
+_ITEM_TYPES = {
+    Kind.INT2: "int2", Kind.INT4: "int4", Kind.INT8: "int8", Kind.FLOAT4: "float4", Kind.FLOAT8: "float8",
+    Kind.BOOL: "bool", Kind.BYTES: "bytea", Kind.UUID: "uuid",
+}  # fmt: skip
+_TEXT_TYPES = {"character": "bpchar", "character varying": "varchar", "name": "name"}
+"""Without a length: `character[]` would be arrays of single characters."""
 _NUL = "must not hold the character U+0000, which the database cannot store"
 _type = type
 _WRITTEN_PLAINLY = frozenset({str, int, Decimal})
@@ -94,6 +100,13 @@ def placeholder(value: str, type: SqlType | None, *, cast: bool) -> str:
     if is_native(type):
         return f"({value}::{type})"
     return f"({value}::text::{type})"
+
+
+def item_type(type: SqlType) -> str:
+    """The type of the items of an array of values, which are then cast as `placeholder` says."""
+    if not is_native(type):
+        return "text"
+    return _ITEM_TYPES.get(type.kind) or _TEXT_TYPES.get(type.name, "text")
 
 
 def binder(type: SqlType) -> Binder:

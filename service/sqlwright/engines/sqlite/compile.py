@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from sqlwright.engines.base import Program
 from sqlwright.engines.sqlite.encode import Encoder
-from sqlwright.query import Description, Query, Slot
+from sqlwright.engines.sqlite.pace import Pace
+from sqlwright.query import Access, Description, Query, Slot
 from sqlwright.sql.statement import render
 
 CHANGING_VERBS = frozenset({"insert", "update", "delete", "replace"})
@@ -27,12 +28,13 @@ class SQLiteDescription(Description):
 
 @dataclass(frozen=True, slots=True)
 class SQLiteProgram(Program):
-    """`sql` gives every row and takes the values in order."""
+    """`sql` gives every row and takes the values in order; so does `many`, which runs once per item, in one hop."""
 
     windowed: str = ""
     """The same with LIMIT and OFFSET, bound after the values; empty where they cannot follow."""
     encoder: Encoder = field(default_factory=lambda: Encoder(()))
     in_transaction: bool = False
+    pace: Pace = field(default_factory=Pace, compare=False)
 
 
 def slots(query: Query) -> Callable[[Slot], str]:
@@ -60,6 +62,7 @@ def compile_query(query: Query, description: Description | None, *, big_numbers_
         windowed=_windowed(query, sql, description),
         encoder=Encoder(columns, big_numbers_as_text=big_numbers_as_text),
         in_transaction=query.statement.verb not in NO_TRANSACTION,
+        many=sql if query.access is Access.READ else "",
     )
 
 

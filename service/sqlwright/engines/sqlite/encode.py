@@ -13,13 +13,25 @@ from typing import Any
 
 import orjson
 
-from sqlwright.engines.encode import INFINITIES, RowEncoder, base64_text, float_text, json_text, moment
+from sqlwright.engines.encode import (
+    INFINITIES,
+    RowEncoder,
+    WriteColumn,
+    base64_text,
+    float_text,
+    json_text,
+    moment,
+    plain_moments,
+)
 from sqlwright.query import Column, Kind, SqlType
 
 Write = Callable[[Any], Any]
 """A value → what orjson writes for it."""
 
+_DIGITS_MAX = 32
+"""More than `repr` writes behind the point of a float without an exponent."""
 _PLAIN = frozenset({int, str, type(None)})
+_NUMBERS = frozenset({int, float})
 _BIG_NAMES = frozenset({"bigint", "int8", "unsigned big int", "unsigned bigint"})
 
 
@@ -27,8 +39,8 @@ class Encoder(RowEncoder):
     """Columns are fixed when the query is described."""
 
     def __init__(self, columns: Sequence[Column], *, big_numbers_as_text: bool = False) -> None:
-        writes = (_writer(column.type, big_numbers_as_text) for column in columns)
-        super().__init__([column.name for column in columns], [partial(_column, write) for write in writes])
+        writers = [_column_writer(column.type, big_numbers_as_text) for column in columns]
+        super().__init__([column.name for column in columns], writers)
 
     def for_names(self, names: tuple[str, ...]) -> Encoder:
         """This encoder, or one for columns that have come, gone or changed their names since."""
@@ -38,6 +50,41 @@ class Encoder(RowEncoder):
         if len(names) == len(self.names):
             changed.writers = self.writers
         return changed
+
+
+def _column_writer(type: SqlType | None, big_numbers_as_text: bool) -> WriteColumn:
+    write = _writer(type, big_numbers_as_text)
+    if type is not None and type.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
+        return partial(_moments, write, "+00:00" if type.kind is Kind.TIMESTAMPTZ else "")
+    if type is not None and type.kind is Kind.NUMERIC and type.scale and not big_numbers_as_text:
+        return partial(_decimals, write, _padding(type.scale))
+    return partial(_column, write)
+
+
+def _moments(write: Write | None, offset: str, values: Sequence[Any]) -> Sequence[Any]:
+    plain = plain_moments(values)
+    if plain is None:
+        return _column(write, values)
+    return [text + offset for text in plain] if offset else plain
+
+
+def _decimals(write: Write | None, padding: Sequence[str], values: Sequence[Any]) -> Sequence[Any]:
+    """What `_numeric` does, for a column of numbers that are written without an exponent."""
+    if set(map(type, values)) <= _NUMBERS:
+        texts = list(map(repr, values))
+        joined = "".join(texts)
+        if "e" not in joined and "n" not in joined:  # nor is one infinite
+            whole = "." + padding[1]
+            return [
+                orjson.Fragment(text + (padding[len(text) - text.index(".")] if "." in text else whole))
+                for text in texts
+            ]
+    return _column(write, values)
+
+
+def _padding(scale: int) -> list[str]:
+    """The zeros that are missing, by the number of characters from the point on."""
+    return ["", *("0" * max(0, scale - digits) for digits in range(_DIGITS_MAX))]
 
 
 def _column(write: Write | None, values: Sequence[Any]) -> Sequence[Any]:
@@ -82,6 +129,7 @@ def _numeric(scale: int, *, as_text: bool) -> Write:
     """All the digits that are stored, and zeros up to the declared scale; never an exponent."""
     wrap: Callable[[str], Any] = str if as_text else orjson.Fragment
     zeros = "." + "0" * scale if scale else ""
+    padding = _padding(scale)
 
     def write(value: Any) -> Any:
         if type(value) is int:
@@ -96,7 +144,8 @@ def _numeric(scale: int, *, as_text: bool) -> Write:
             return wrap(text + zeros)
         if not scale and text.endswith(".0"):
             return wrap(text[:-2])
-        return wrap(text + "0" * (scale - len(text) + point + 1))
+        fraction = len(text) - point
+        return wrap(text + padding[fraction]) if fraction <= scale else wrap(text)
 
     return write
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import AsyncGenerator, Collection, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from sqlwright.address import Address
 from sqlwright.config import Settings
@@ -16,8 +18,8 @@ from sqlwright.engines.sqlite.compile import KEEPS_SESSION, SQLiteProgram, compi
 from sqlwright.engines.sqlite.describe import describe
 from sqlwright.engines.sqlite.errors import breaks_connection, translate
 from sqlwright.engines.sqlite.explain import explain
-from sqlwright.engines.sqlite.hop import Work
-from sqlwright.engines.sqlite.run import read, write
+from sqlwright.engines.sqlite.hop import Hop, TooLong, Work
+from sqlwright.engines.sqlite.run import read, read_many, write
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.engines.sqlite.stream import Cursor
@@ -47,6 +49,7 @@ class SQLiteEngine(Engine):
     def __init__(self, settings: Settings) -> None:
         self._big_numbers_as_text = settings.big_numbers == "string"
         self._describe_timeout_seconds = settings.statement_timeout_seconds
+        self._reads_at_once = settings.short_reads == "loop"
 
     def has_one_pool(self, address: Address) -> bool:
         return address.in_memory
@@ -95,17 +98,37 @@ class SQLiteEngine(Engine):
         assert isinstance(program, SQLiteProgram)
         access = program.query.access
         if access is Access.READ:
+            if self._reads_at_once and _may_read_at_once(lease) and program.pace.is_short():
+                try:
+                    return _read_at_once(lease, program, values, window)
+                except TooLong:
+                    program.pace.was_too_long()
             guarded = not lease.read_only
             return await _call(
-                lease,
-                access,
-                timeout_seconds,
-                lambda raw, hop: read(raw, hop, program, values, window, guarded=guarded),
+                lease, access, timeout_seconds, lambda raw, hop: _read(raw, hop, program, values, window, guarded)
             )
         _wear(lease, program.query)
         joins = lease.in_transaction
         return await _call(
             lease, access, timeout_seconds, lambda raw, hop: write(raw, hop, program, values, joins=joins)
+        )
+
+    async def run_many(
+        self,
+        lease: SQLiteLease,
+        program: Program,
+        items: Sequence[Values],
+        *,
+        window: Window | None,
+        timeout_seconds: float,
+    ) -> list[Result]:
+        assert isinstance(program, SQLiteProgram)
+        guarded = not lease.read_only
+        return await _call(
+            lease,
+            Access.READ,
+            timeout_seconds,
+            lambda raw, hop: read_many(raw, hop, program, items, window, guarded=guarded),
         )
 
     async def stream(
@@ -179,6 +202,34 @@ class SQLiteEngine(Engine):
         await _control(lease, timeout_seconds, lambda raw, _: transaction.rollback_to_savepoint(raw, name))
 
 
+def _may_read_at_once(lease: SQLiteLease) -> bool:
+    session = lease.session
+    return lease.read_only and session.has_log and session.is_idle and not lease.in_transaction
+
+
+def _read_at_once(lease: SQLiteLease, program: SQLiteProgram, values: Values, window: Window | None) -> Result:
+    """On the event loop. Raises `TooLong`."""
+    begun = time.thread_time()
+    try:
+        result = lease.session.call_at_once(lambda raw, hop: read(raw, hop, program, values, window, guarded=False))
+    except TooLong:
+        raise
+    except Exception as error:
+        _raise_ours(lease, Access.READ, error)
+    program.pace.was_short(time.thread_time() - begun)
+    return result
+
+
+def _read(
+    raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None, guarded: bool
+) -> Result:
+    """On the session's thread."""
+    begun = time.thread_time()
+    result = read(raw, hop, program, values, window, guarded=guarded)
+    program.pace.took(time.thread_time() - begun)
+    return result
+
+
 async def _control(lease: SQLiteLease, timeout_seconds: float, work: Work[None]) -> None:
     await _call(lease, Access.WRITE, timeout_seconds, work)
 
@@ -193,13 +244,18 @@ async def _call(lease: SQLiteLease, access: Access, timeout_seconds: float | Non
     try:
         return await lease.session.call(work, timeout_seconds)
     except Exception as error:
-        lease.broken = lease.broken or breaks_connection(error, access)
-        translated = translate(error, access)
-        if isinstance(translated, DatabaseCorrupt):
-            lease.note(translated)
-        if translated is None or translated is error:
-            raise
-        try:
-            raise translated from error
-        finally:
-            del translated  # its traceback leads back here: a cycle would keep all of the call
+        _raise_ours(lease, access, error)
+
+
+def _raise_ours(lease: SQLiteLease, access: Access, error: Exception) -> NoReturn:
+    """The driver's error as ours, and what it says about the session."""
+    lease.broken = lease.broken or breaks_connection(error, access)
+    translated = translate(error, access)
+    if isinstance(translated, DatabaseCorrupt):
+        lease.note(translated)
+    if translated is None or translated is error:
+        raise error
+    try:
+        raise translated from error
+    finally:
+        del translated, error  # its traceback leads back here: a cycle would keep all of the call

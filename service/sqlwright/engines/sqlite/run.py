@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import islice
 
@@ -23,14 +23,31 @@ def read(
     raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None, *, guarded: bool
 ) -> Result:
     """Run a query that reads. `guarded`: the session can write (a database in memory), so it must be kept from it."""
+    return read_many(raw, hop, program, [values], window, guarded=guarded)[0]
+
+
+def read_many(
+    raw: sqlite3.Connection,
+    hop: Hop,
+    program: SQLiteProgram,
+    items: Sequence[Values],
+    window: Window | None,
+    *,
+    guarded: bool,
+) -> list[Result]:
+    """Run it once per item, each as it would run alone: what they share is the way to the thread and back."""
     if guarded:
         raw.execute("PRAGMA query_only=on").close()
+    results = []
     try:
-        return _rows(raw, hop, program, values, window)
+        for item in items:
+            hop.check()
+            results.append(_rows(raw, hop, program, item, window))
     finally:
         if guarded:
             hop.finish()
             raw.execute("PRAGMA query_only=off").close()
+    return results
 
 
 def write(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, *, joins: bool) -> Result:

@@ -46,6 +46,7 @@ class _File:
         self._path = path
         self._known = known
         self.number = 0
+        self.has_log = False
         self._lock_timeout_seconds = lock_timeout_seconds
         self._read_only = read_only
         self.error: sqlite3.Error | OSError | None = None
@@ -75,7 +76,12 @@ class _File:
     def _connect(self, mode: str) -> sqlite3.Connection:
         target = _MEMORY if self._path is None else f"{self._path.absolute().as_uri()}?mode={mode}"
         raw = sqlite3.connect(
-            target, uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=STATEMENTS_MAX
+            target,
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            cached_statements=STATEMENTS_MAX,
+            check_same_thread=False,  # see `Session.call_at_once`; nothing else leaves its thread
         )
         try:
             # SQLite opens a file when it is first read: anything wrong with it shows here.
@@ -86,6 +92,7 @@ class _File:
                 except sqlite3.OperationalError:
                     pass  # read-only media, or in use right now: the mode it has works too
             set_pragmas(raw, read_only=mode == "ro")
+            self.has_log = raw.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
         except BaseException:
             raw.close()
             raise
@@ -134,7 +141,9 @@ class SQLiteConnector(Connector[Session]):
             if self.known is not None and isinstance(error, DatabaseCorrupt):
                 self.known.damaged(error)
             raise error from file.error
-        return Session(connection, self._options.lock_timeout_seconds, file.number)
+        session = Session(connection, self._options.lock_timeout_seconds, file.number)
+        session.has_log = file.has_log
+        return session
 
     def _abandon(self, opening: asyncio.Task[Session]) -> None:
         if not opening.cancelled() and opening.exception() is None:

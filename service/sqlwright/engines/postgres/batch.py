@@ -1,0 +1,246 @@
+"""Several calls of one query that reads, as one statement over arrays of their values.
+
+Every item's rows come from the same text as a lone call's, with a column of `unnest` in the place of each `$n`. What
+that could change besides (the name of an output column) is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+
+from sqlwright.engines.postgres.compile import (
+    PostgresDescription,
+    PostgresProgram,
+    compile_query,
+    compile_read,
+    select,
+    slots,
+)
+from sqlwright.engines.postgres.page import page, windowed
+from sqlwright.engines.postgres.proof import is_momentary, prove
+from sqlwright.engines.postgres.session import Session
+from sqlwright.engines.postgres.types import is_native, item_type, placeholder
+from sqlwright.query import Access, Cardinality, Description, Query, Result, Slot, SqlType, Values, Window
+from sqlwright.sql.dialect import POSTGRESQL
+from sqlwright.sql.lexer import IDENTIFIER, OPERATOR, PARAMETER, WORD, Token, lex
+from sqlwright.sql.statement import render, significant
+from sqlwright.sql.structure import READING_VERBS
+
+_ITEM = "__sqlwright_item"
+_SEPARATOR = "\x01"
+"""Between the rows of an item: no JSON has it, since its strings escape it."""
+_CARDINALITIES = frozenset({Cardinality.MANY, Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.VALUE})
+_BEGINS_AN_ITEM = frozenset({"select", "distinct", "all"})
+_ENDS_SELECT_LIST = frozenset({"from", "where", "group", "having", "order", "limit", "values", "on", "using", "by"})
+_ENDS_AN_ITEM = frozenset(
+    {"from", "where", "group", "having", "order", "limit", "offset", "fetch", "window", "union", "except", "intersect",
+     "collate"}
+)  # fmt: skip
+
+
+async def proven(
+    session: Session, query: Query, description: PostgresDescription, big_numbers_as_text: bool
+) -> PostgresDescription:
+    """The description with what can be proven of a query that reads, its statement for several items tried."""
+    if query.access is not Access.READ or query.statement.verb not in READING_VERBS:
+        return description
+    alone = compile_query(query, description, big_numbers_as_text=big_numbers_as_text)
+    description = replace(description, proof=await prove(session, alone.plain))
+    if not description.proof.independent:
+        return description
+    program = compile_many(alone, description, big_numbers_as_text)
+    try:
+        for text in filter(None, (program.many, program.many_bounded)):
+            await session.prepare(text)
+    except asyncpg.PostgresError as error:
+        if is_momentary(error):
+            raise
+        return description
+    return replace(description, many=bool(program.many))
+
+
+def compile_proven(query: Query, description: Description | None, *, big_numbers_as_text: bool) -> PostgresProgram:
+    program = compile_query(query, description, big_numbers_as_text=big_numbers_as_text)
+    if not isinstance(description, PostgresDescription):
+        return program
+    program = replace(program, keeps_session=description.proof.keeps_session)
+    return compile_many(program, description, big_numbers_as_text) if description.many else program
+
+
+def compile_many(
+    program: PostgresProgram, description: PostgresDescription, big_numbers_as_text: bool
+) -> PostgresProgram:
+    """`program` with the statements for several items, where the statement can be written so.
+
+    Whether PostgreSQL takes it is still to be seen: it refuses an aggregate of nothing but a column from outside.
+    """
+    query = program.query
+    if query.cardinality not in _CARDINALITIES or query.isolation or program.gives not in ("rows", "one", "value"):
+        return program
+    if query.statement.verb not in READING_VERBS or _ITEM in program.plain or _names_a_column(query):
+        return program
+    types = description.types
+    columns = [number for number, p in enumerate(query.parameters, 1) if not _is_key(types[p.name])]
+    lists = frozenset(range(len(query.parameters))) - {n - 1 for n in columns}
+    if not columns:
+        return replace(program, many=program.sql, many_lists=lists)
+
+    def write(name: str, number: int) -> str:
+        type = types[name]
+        if _is_key(type):
+            return placeholder(f"${number}", type, cast=name in description.casts)
+        # An output column that is nothing but a parameter has no name, or that of a cast: a column's would win.
+        column = f"CASE WHEN true THEN {_ITEM}.c{number} END"
+        cast = f"::{type}" if not is_native(type) or name in description.casts else ""
+        return f"({column}{cast})"
+
+    alone = compile_read(query, description, render(query.statement, slots(query, write)).text, big_numbers_as_text)
+    arrays = ", ".join(f"${n}::{item_type(types[query.parameters[n - 1].name])}[]" for n in columns)
+    names = ", ".join(f"c{n}" for n in columns)
+    source = f"unnest({arrays}) WITH ORDINALITY AS {_ITEM}({names}, n)"
+    if program.gives == "rows":
+        many, bounded = _rows(source, alone.windowed), _rows(source, alone.bounded)
+        return replace(program, many=many, many_bounded=bounded, many_lists=lists)
+    return replace(program, many=select(f"{_ITEM}.n, (\n{alone.sql}\n)", source), many_lists=lists)
+
+
+def batch_key(program: PostgresProgram, values: Values) -> Hashable:
+    """The lists, which `unnest` would flatten."""
+    return tuple(repr(values[n]) for n in sorted(program.many_lists))
+
+
+async def run_many(
+    program: PostgresProgram,
+    items: Sequence[Values],
+    window: Window | None,
+    *,
+    alone: Callable[[Values], Awaitable[Result]],
+    together: Callable[[str, Values], Awaitable[list[Any]]],
+) -> list[Result]:
+    """`alone` runs one item, `together` a statement. Raises for all what one of them raises."""
+    if program.many and items and len(program.many_lists) == len(program.query.parameters):
+        only = await alone(items[0])
+        return [replace(only) for _ in items]
+    if len(items) < 2 or not _can_be_one(program, window):
+        return [await alone(item) for item in items]
+    results = await _at_once(program, items, window, together)
+    for n, item in enumerate(items):
+        if results[n].more and program.window_has_offset and not program.in_order:
+            # The next page will come by the plan of a lone call, whose order another plan may not keep: rows would come
+            # twice, or never.
+            results[n] = await alone(item)
+    return results
+
+
+def _can_be_one(program: PostgresProgram, window: Window | None) -> bool:
+    """Rows whose order is told in part only come as the plan has them."""
+    if window is None:
+        return bool(program.many) and program.gives != "rows"
+    return bool(program.many) and (program.in_order or not (program.window_has_offset and window.offset))
+
+
+async def _at_once(
+    program: PostgresProgram,
+    items: Sequence[Values],
+    window: Window | None,
+    together: Callable[[str, Values], Awaitable[list[Any]]],
+) -> list[Result]:
+    lists = program.many_lists
+    arguments = [column[0] if n in lists else column for n, column in enumerate(map(list, zip(*items, strict=True)))]
+    sql, asked = program.many, 0
+    if window is not None:
+        chosen, more = windowed(program, (), window)
+        sql = program.many_bounded if chosen is program.bounded else program.many
+        arguments, asked = [*arguments, *more], more[0]
+    results: list[Any] = [None] * len(items)
+    for row in await together(sql, arguments):
+        if window is None:
+            number, json = row
+            nothing = Result(json=b"null" if program.gives == "value" else b"")
+            results[number - 1] = nothing if json is None else Result(json=_joined(json), count=1)
+        else:
+            results[row[0] - 1] = _page(program, row, window, asked)
+    return results
+
+
+def _is_key(type: SqlType) -> bool:
+    return type.array and is_native(type)
+
+
+def _rows(source: str, alone: str) -> str:
+    joined = select("count(*) AS n, count(t.j) AS fitting, string_agg(t.j, E'\\x01') AS j", f"(\n{alone}\n) AS t(j)")
+    return select(f"{_ITEM}.n, r.n, r.fitting, r.j", f"{source} CROSS JOIN LATERAL ({joined}) AS r")
+
+
+def _page(program: PostgresProgram, row: Any, window: Window, asked: int) -> Result:
+    """What `page` makes of the rows one by one, without taking them apart where that can be."""
+    _, count, fitting, text = row
+    if fitting == count > 0:
+        more = count >= asked
+        json = _joined(text.rpartition(_SEPARATOR)[0] if more else text)
+        rows = count - more
+        if rows and len(json) <= window.bytes_max:
+            program.observed.row_bytes = max(program.observed.row_bytes, len(json) // rows)
+            return Result(json=json, count=rows, more=more)
+    whole = text.split(_SEPARATOR) if fitting else []
+    return page(program, [*((json,) for json in whole), *[(None,)] * (count - fitting)], window, asked)
+
+
+def _joined(text: str) -> bytes:
+    return text.replace(_SEPARATOR, ",").replace("\r", " ").replace("\n", " ").encode()
+
+
+def _names_a_column(query: Query) -> bool:
+    """Whether a column of a query inside the statement has no name but what a bare parameter gives it."""
+    text = render(query.statement, _as_parameter).text
+    tokens = significant(lex(text, POSTGRESQL).tokens)
+    return any(token.kind is PARAMETER and _is_bare_item(tokens, index) for index, token in enumerate(tokens))
+
+
+def _as_parameter(slot: Slot) -> str:
+    return f"= ANY (:{slot.name})" if slot.is_list else f":{slot.name}"
+
+
+def _is_bare_item(tokens: Sequence[Token], index: int) -> bool:
+    first, last = index, index
+    while _value(tokens, first - 1) == "(" and _value(tokens, last + 1) == ")":
+        first, last = first - 1, last + 1
+    after = _value(tokens, last + 1)
+    if after not in ("", ",", ")", "[") and after not in _ENDS_AN_ITEM:
+        return False
+    before = _value(tokens, first - 1)
+    if before != "," and before not in _BEGINS_AN_ITEM and before != ")":
+        return False
+    depth = 0
+    for place in range(first - 1, -1, -1):
+        value = _value(tokens, place)
+        if value in (")", "]", "operator()"):
+            depth += 1
+        elif value in ("(", "["):
+            depth -= 1
+            if depth < 0:
+                return False
+        elif depth == 0 and value == "select":
+            return _is_inside(tokens, place)
+        elif depth == 0 and value in _ENDS_SELECT_LIST and value != "on":
+            return False
+    return False
+
+
+def _is_inside(tokens: Sequence[Token], place: int) -> bool:
+    depth = 0
+    for outer in range(place):
+        value = _value(tokens, outer)
+        depth += (value in ("(", "[")) - (value in (")", "]", "operator()"))
+    return depth > 0
+
+
+def _value(tokens: Sequence[Token], index: int) -> str:
+    if not 0 <= index < len(tokens):
+        return ""
+    token = tokens[index]
+    return token.value if token.kind in (WORD, OPERATOR) else "name" if token.kind in (IDENTIFIER, PARAMETER) else "?"

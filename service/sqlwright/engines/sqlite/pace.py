@@ -1,0 +1,40 @@
+"""Whether a read is so short that it may run on the event loop, by what it took so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SHORT_SECONDS = 0.0005
+"""Reads that take longer go to their session's thread."""
+_WEIGHT = 0.2
+"""Of the last time that was measured."""
+_SKIPPED_MAX = 64
+
+
+@dataclass(slots=True)
+class Pace:
+    """Of one query. Times are in seconds of the processor, whatever else the machine does."""
+
+    seconds: float = 0.0
+    """Smoothed; 0 is not known yet."""
+    skip: int = 0
+    """How many calls more do not even try."""
+    broken_off: int = 0
+    """How often in a row one was too long for the loop."""
+
+    def is_short(self) -> bool:
+        if self.skip:
+            self.skip -= 1
+            return False
+        return 0 < self.seconds < SHORT_SECONDS
+
+    def took(self, seconds: float) -> None:
+        self.seconds = seconds if not self.seconds else self.seconds + (seconds - self.seconds) * _WEIGHT
+
+    def was_short(self, seconds: float) -> None:
+        self.broken_off = 0
+        self.took(seconds)
+
+    def was_too_long(self) -> None:
+        self.broken_off += 1
+        self.skip = min(2**self.broken_off, _SKIPPED_MAX)

@@ -1,0 +1,3 @@
+-- name: a
+-- @plan-mode generic
+SELECT 1 AS n;
