@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from sqlwright.crud.conflict import Conflict
-from sqlwright.crud.faults import faults_of, known
+from sqlwright.crud.faults import faults_of
 from sqlwright.crud.table import Kind, Table
 from sqlwright.errors import (
     DatabaseError,
+    InvalidValue,
     NoRow,
-    NotNullViolation,
     SerializationFailure,
     StatementFailed,
     UniqueViolation,
@@ -47,6 +47,8 @@ class Operation:
     firsts: tuple[int, ...] = ()
     """Of many new rows: for each plan, the index of its first row."""
     conflict: Conflict | None = None
+    another_key: str = ""
+    """The database's code for a row that has another key than that of `conflict`."""
     affected: int | None = None
     """Where the database counts something else."""
 
@@ -92,20 +94,13 @@ async def _run(where: Where, operation: Operation, spent: Spent | None) -> Resul
 
 
 def _of_another_key(operation: Operation, error: DatabaseError) -> DatabaseError:
-    """Where a statement cannot say which key's duplicate it merges with, it makes a key NULL for that of another."""
-    conflict = operation.conflict
-    if conflict is None or not isinstance(error, NotNullViolation):
-        return error
-    names = set(known(operation.table, error.columns))
-    if not names <= {conflict.columns[0]} or not names:
-        return error
-    told = UniqueViolation(
-        "another row already has a value where it must be unique",
-        native_code=error.native_code,
-        native_message=error.native_message,
-    )
-    told.index, told.__cause__ = error.index, error.__cause__
-    return told
+    """Where a statement cannot say which key's duplicate it merges with, it fails in a way of its own for another's."""
+    if operation.another_key and isinstance(error, InvalidValue) and error.native_code == operation.another_key:
+        detail = "another row already has a value where it must be unique"
+        told = UniqueViolation(detail, native_code=error.native_code, native_message=error.native_message)
+        told.index, told.__cause__ = error.index, error.__cause__
+        return told
+    return error
 
 
 async def _many(transaction: OpenTransaction, operation: Operation, spent: Spent | None) -> Result:

@@ -129,9 +129,9 @@ class Statements:
             return f"{head}UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in merged or key[:1])}"
         changes = [f"{name} = VALUES({name})" for name in merged] if conflict.resolution == "merge" else []
         if any(set(unique.columns) != set(conflict.columns) for unique in table.uniques):
-            # Any unique key counts here. The key's own column must not be NULL, so this refuses the row of another.
+            # Any unique key counts here. For the row of another one this is an error (NULL would be 0 in some keys).
             same = " AND ".join(f"{name} <=> VALUES({name})" for name in key)
-            changes.insert(0, f"{key[0]} = IF({same}, {key[0]}, NULL)")
+            changes.insert(0, f"{key[0]} = IF({same}, {key[0]}, 1 DIV 0)")
         return f" ON DUPLICATE KEY UPDATE {', '.join(changes or [f'{key[0]} = {key[0]}'])}"
 
     def _name(self, name: str) -> str:

@@ -106,7 +106,9 @@ class Tables:
             if faults:
                 raise InvalidParameters(faults[:FAULTS_MAX])
             operation = self._operation(table, "create", sent, _plan(prepared.contract, bound))
-            return replace(operation, read_back=await self._read_back(table), conflict=conflict)
+            another_key = self._dialect.another_key if conflict is not None else ""
+            read_back = await self._read_back(table)
+            return replace(operation, read_back=read_back, conflict=conflict, another_key=another_key)
 
         return await self._build(name, "create", build)
 
@@ -120,8 +122,10 @@ class Tables:
             conflict = conflict_of(table, resolution, on)
             made = await create_many(table, self._prepared, rows, conflict, self._items_max)
             # ON DUPLICATE KEY counts a change twice, and what it leaves as it is.
-            counts = conflict is None or self._dialect.on_conflict
-            return replace(made, doubt=self._doubt(table), affected=None if counts else len(rows))
+            made = replace(made, doubt=self._doubt(table))
+            if conflict is None or self._dialect.on_conflict:
+                return made
+            return replace(made, another_key=self._dialect.another_key, affected=len(rows))
 
         return await self._build(name, "create", build)
 
