@@ -56,6 +56,8 @@ _PROBLEM_SCHEMA: Schema = {
     },
 }
 
+_TEXT: Schema = {"type": "string"}
+
 
 class OpenApi:
     """The document, made again only when a query or what is known of one has changed."""
@@ -180,7 +182,10 @@ class _Writer:
         operation = self._common(query, "post", contract)
         if body.get("properties") or bulk:
             required = bulk or any(p.required for p in parameters)
-            operation["requestBody"] = {"required": required, "content": {"application/json": {"schema": body}}}
+            content: Schema = {"application/json": {"schema": body}}
+            if bulk:
+                content |= {"application/x-ndjson": {"schema": _TEXT}, "text/csv": {"schema": _TEXT}}
+            operation["requestBody"] = {"required": required, "content": content}
         return operation
 
     def _property(self, parameter: Parameter) -> Schema:

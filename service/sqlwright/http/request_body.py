@@ -9,7 +9,6 @@ from sqlwright.http.content_coding import coding_of, inflate
 from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import check_media_type
 
-
 CheckType = Callable[[bytes | None], None]
 
 

@@ -87,7 +87,7 @@ def _unusual_headers(exchange: Exchange) -> list[Header]:
     if exchange.cors_origin is not None:
         headers += [
             (b"access-control-allow-origin", exchange.cors_origin),
-            (b"access-control-expose-headers", b"Link, Location, Retry-After, Server-Timing, X-Request-Id"),
+            (b"access-control-expose-headers", b"Link, Location, Preference-Applied, Retry-After, Server-Timing, X-Request-Id"),
             (b"vary", b"Origin"),
         ]
     return headers

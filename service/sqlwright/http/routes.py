@@ -14,6 +14,7 @@ from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import check_accept
 from sqlwright.http.request_body import read_body
 from sqlwright.http.responses import Answer, json_answer, respond
+from sqlwright.http.rows_body import parse_rows, read_rows
 from sqlwright.http.service import QUERIES_PATH, Served, Service, query_path
 from sqlwright.plan import Plan, make_bulk_plan, make_plan
 from sqlwright.query import Access, Cardinality, Query
@@ -40,7 +41,10 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
         if exchange.method == "POST":
             body = await _read(service.settings, query, exchange, receive)
             size = len(body)
-            content = await beside(size, parse_body, service.settings, body)
+            if query.cardinality is Cardinality.BULK:
+                content = await beside(size, parse_rows, service.settings, exchange, body)
+            else:
+                content = await beside(size, parse_body, service.settings, body)
         exchange.complete = True
         contract = service.contracts.ready(query) or await service.contracts.get(query)
         if size <= BODY_BYTES_ON_LOOP_MAX:
@@ -57,8 +61,9 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
 
 
 async def _read(settings: Settings, query: Query, exchange: Exchange, receive: Receive) -> bytes:
-    bulk = query.cardinality is Cardinality.BULK
-    return await read_body(exchange, receive, settings.bulk_body_bytes_max if bulk else settings.body_bytes_max)
+    if query.cardinality is Cardinality.BULK:
+        return await read_rows(settings, exchange, receive)
+    return await read_body(exchange, receive, settings.body_bytes_max)
 
 
 def _plan(settings: Settings, contract: Contract, exchange: Exchange, content: object) -> Plan:

@@ -115,7 +115,8 @@ def _describe(raw: sqlite3.Connection, catalogue: Catalogue, table: sqlalchemy.T
 
 def _add_uniques(raw: sqlite3.Connection, table: sqlalchemy.Table) -> None:
     """SQLAlchemy finds them by the words of the CREATE TABLE, and not all."""
-    known = [set(constraint.columns.keys()) for constraint in table.constraints]
+    listed_ones = (sqlalchemy.UniqueConstraint, sqlalchemy.PrimaryKeyConstraint)
+    known = [set(one.columns.keys()) for one in table.constraints if isinstance(one, listed_ones)]
     known += [set(index.columns.keys()) for index in table.indexes]
     listed = "SELECT name FROM pragma_index_list(?) WHERE `unique` AND NOT partial"
     with closing(raw.execute(listed, (table.name,))) as cursor:
