@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import asyncpg
 import pytest
 
-from sqlwright.errors import DatabaseError, InvalidParameters
+import mariadb_server
+from sqlwright.errors import (
+    CheckViolation,
+    DatabaseError,
+    DatabaseUnavailable,
+    ForeignKeyViolation,
+    InvalidParameters,
+    StatementTimeout,
+    TransactionFailed,
+    UniqueViolation,
+)
+from sqlwright.execute import execute
+from sqlwright.plan import make_bulk_plan
+from sqlwright.query import Access
 from workbench import Bench
 
 ITEMS = 40
@@ -56,7 +72,8 @@ INSERTS = {
     "VALUES (:item_id, :name, :code, :price, :kind_id, :note)",
     "defaults": "INSERT INTO item (item_id, name, code, price) VALUES (:item_id, upper(:name), :code, :price)",
     "twice": "INSERT INTO item (item_id, name, note, price) VALUES (:item_id, :name, :name, :price * 2)",
-    "literals": "INSERT INTO item (item_id, name, note, seen) VALUES (:item_id, 'a%s''b', replace(:name, '%', '%%'), -7)",
+    "literals": "INSERT INTO item (item_id, name, note, seen) "
+    "VALUES (:item_id, 'a%s''b', replace(:name, '%', '%%'), -7)",
     "upsert": "INSERT INTO item (item_id, name, price) VALUES (:item_id, :name, :price) "
     "{on_item} name = {new_name}, seen = item.seen + 1",
     "upsert_on_code": "INSERT INTO counted (code, seen) VALUES (:code, :seen) {on_code} seen = {new_seen}",
@@ -89,12 +106,8 @@ def _file(dialect: str) -> str:
         text = sql.format(**words) if "{" in sql else sql
         header = "\n".join(line for line in types.splitlines() if f":{line.split()[2]}" in text)
         lines += [f"-- name: {name}*!\n{header}\n{text};", f"-- name: {name}_one!\n{header}\n{text};"]
-    lines += [f"-- name: all_{table}\nSELECT * FROM {table};" for table in TABLES]  # noqa: S608
+    lines += [f"-- name: all_{table}\nSELECT * FROM {table};" for table in TABLES]
     return "\n".join(lines)
-
-
-class Shop(Bench):
-    pass
 
 
 def _item(random: random.Random, columns: set[str]) -> dict[str, Any]:
@@ -119,7 +132,8 @@ async def _one_by_one(bench: Bench, name: str, items: list[dict[str, Any]]) -> t
     affected = index = 0
     try:
         async with bench.database.transaction() as tx:
-            for index, item in enumerate(items):
+            for number, item in enumerate(items):
+                index = number
                 _, result = await bench.result(f"{name}_one", item, where=tx)
                 affected += result.affected
     except DatabaseError as error:
@@ -178,3 +192,139 @@ async def test_a_bulk_call_is_one_call_an_item(twins: tuple[Bench, Bench]) -> No
         outcomes.add(expected[0])
         assert await _contents(many) == await _contents(one), (name, items)
     assert len([outcome for outcome in outcomes if isinstance(outcome, type)]) >= 2, outcomes
+
+
+@pytest.fixture
+async def bench(database_url: str, open_bench: Any) -> Bench:
+    bench: Bench = await open_bench(database_url, {"shop.sql": _file(database_url.partition(":")[0])})
+    await bench.result("create")
+    return bench
+
+
+def _rows(count: int, **changes: Any) -> list[dict[str, Any]]:
+    nothing = {"code": None, "price": None, "kind_id": None, "note": None}
+    return [{"item_id": n, "name": "n", **nothing, **changes} for n in range(count)]
+
+
+async def _count(bench: Bench, table: str = "item") -> int:
+    return len((await bench.call(f"all_{table}", paged=False))["data"])
+
+
+@pytest.mark.parametrize("count", [3, 25, 12_001])
+async def test_the_item_that_fails_is_told(bench: Bench, count: int) -> None:
+    for index in (0, count // 2, count - 1):
+        for change, kind in (
+            ({"price": -1}, CheckViolation),
+            ({"kind_id": 77}, ForeignKeyViolation),
+            ({"item_id": 0 if index else 1}, UniqueViolation),
+        ):
+            items = _rows(count)
+            items[index] |= change
+            # The first that fails counts, whatever else is wrong after it.
+            if index < count - 2:
+                items[-1] |= {"price": -1}
+            with pytest.raises(kind) as caught:
+                await bench.result("plain", items)
+            first = index if index or kind is not UniqueViolation else 1
+            assert (caught.value.index, caught.value.outcome) == (first, "none")
+    assert await _count(bench) == 0
+    await bench.assert_whole()
+
+
+async def test_it_joins_a_transaction(bench: Bench) -> None:
+    async with bench.database.transaction() as tx:
+        await bench.result("plain", _rows(20), where=tx)
+        await bench.result("plain", [{**row, "item_id": row["item_id"] + 50} for row in _rows(20)], where=tx)
+    assert await _count(bench) == 40
+
+    async def spoiled() -> None:
+        async with bench.database.transaction() as tx:
+            await bench.result("remove", [{"kind_id": None, "price": None}] * 3, where=tx)
+            await bench.result("plain", [{**row, "item_id": row["item_id"] + 100} for row in _rows(20)], where=tx)
+            with pytest.raises(UniqueViolation) as caught:
+                await bench.result("plain", [{**row, "item_id": row["item_id"] + 119} for row in _rows(20)], where=tx)
+            assert caught.value.index == 0
+
+    with pytest.raises(TransactionFailed):
+        await spoiled()
+    assert await _count(bench) == 40
+    await bench.assert_whole()
+
+
+DEFERRED = """
+-- name: prepare#
+CREATE TABLE top (n integer PRIMARY KEY);
+CREATE TABLE below (n integer PRIMARY KEY, top integer REFERENCES top DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO top VALUES (1);
+-- name: add*!
+INSERT INTO below (n, top) VALUES (:n, :top);
+-- name: all_below
+SELECT * FROM below;
+"""
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "sqlite"], indirect=True)
+@pytest.mark.parametrize("count", [2, 30, 2500])
+async def test_the_item_that_breaks_a_deferred_constraint_is_told(
+    database_url: str, open_bench: Any, count: int
+) -> None:
+    bench = await open_bench(database_url, {"shop.sql": DEFERRED})
+    await bench.result("prepare")
+    for index in (0, count // 2, count - 1):
+        items = [{"n": n, "top": 1} for n in range(count)]
+        for late in range(index, count):
+            items[late]["top"] = 1000 + late
+        with pytest.raises(ForeignKeyViolation) as caught:
+            await bench.result("add", items)
+        assert (caught.value.index, caught.value.outcome) == (index, "none")
+    assert await _count(bench, "below") == 0
+    await bench.assert_whole()
+
+
+async def test_a_timeout_and_a_cancellation_leave_nothing(bench: Bench) -> None:
+    many = _rows(30_000)
+    contract = await bench.contracts.get(bench.registry["plain"])
+    plan = make_bulk_plan(contract, contract.validator.bulk(many, len(many)))
+    with pytest.raises(StatementTimeout) as caught:
+        await execute(bench.database, replace(plan, timeout_seconds=0.01))
+    assert caught.value.outcome == "none"
+    task = asyncio.create_task(execute(bench.database, plan))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await bench.assert_whole()
+    assert await _count(bench) == 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql", "mysql"], indirect=True)
+async def test_a_lost_connection_leaves_nothing(bench: Bench, database_url: str) -> None:
+    many = _rows(60_000)
+    contract = await bench.contracts.get(bench.registry["plain"])
+    items = contract.validator.bulk(many, len(many))
+    async with bench.database.lease(Access.WRITE) as lease:
+        run = bench.database.engine.run_bulk(lease, contract.program, items, timeout_seconds=30)
+        task = asyncio.create_task(run)
+        await asyncio.sleep(0.05)
+        await _end_session(database_url, lease.raw_connection)
+        with pytest.raises(DatabaseUnavailable) as caught:
+            await task
+    assert caught.value.outcome == "none"
+    assert await _count(bench) == 0
+    await bench.assert_whole()
+
+
+async def _end_session(url: str, raw: Any) -> None:
+    if url.startswith("mysql"):
+        await asyncio.to_thread(mariadb_server.execute, url, f"KILL CONNECTION {raw.thread_id()}")
+        return
+    connection = await asyncpg.connect(url)
+    await connection.execute(f"SELECT pg_terminate_backend({raw.get_server_pid()})")
+    await connection.close()
+
+
+async def test_limits(bench: Bench) -> None:
+    contract = await bench.contracts.get(bench.registry["plain"])
+    with pytest.raises(InvalidParameters, match="the body"):
+        contract.validator.bulk(_rows(11), 10)
+    assert (await bench.result("plain", []))[1].affected == 0

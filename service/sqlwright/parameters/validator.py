@@ -181,7 +181,7 @@ class Validator:
                 faults.append(ParameterFault("body", argument.name, "missing", detail))
             columns.append([argument.default] * len(cells))
         if faults:
-            raise InvalidParameters(sorted(faults, key=lambda fault: fault.index or 0)[:FAULTS_MAX])
+            raise InvalidParameters(sorted(faults, key=_place_of)[:FAULTS_MAX])
         return list(zip(*columns, strict=True))
 
     def fill(self, values: Sequence[Any], resolve: Resolve) -> tuple[Any, ...]:
@@ -279,6 +279,11 @@ def _column_of(argument: Argument, texts: Sequence[str | None], faults: list[Par
             if len(faults) >= FAULTS_MAX:
                 break
     return found
+
+
+def _place_of(fault: ParameterFault) -> int:
+    """What is wrong with all items comes first."""
+    return -1 if fault.index is None else fault.index
 
 
 def _too_many(items_max: int, count: int) -> InvalidParameters:

@@ -90,7 +90,7 @@ def plain_insert(query: Query, dialect: Dialect, functions: Collection[str] = ()
         name=tuple(_unquoted(text[word.start : word.end]) for word in name if word.is_name),
         columns=tuple(text[word.start : word.end] for word in columns),
         before=tuple(cut(statement, words[0].start, words[values_at].start)),
-        values=tuple(tuple(cut(statement, words[first].start, words[last - 1].end)) for first, last in items),
+        values=tuple(tuple(cut(statement, words[first].start, words[last].start)) for first, last in items),
         after=tuple(cut(statement, words[end + 1].start, words[-1].end)) if end + 1 < len(words) else (),
         functions=called | tail_called,
     )

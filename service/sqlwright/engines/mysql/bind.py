@@ -88,7 +88,7 @@ def _text(kind: Kind, value: str) -> str:
 
 
 def _numbers(values: Sequence[Any]) -> Sequence[Any]:
-    return [value if value.is_finite() and _is_plain(str(value)) else _decimal(value) for value in values]
+    return [value if value and value.is_finite() and _is_plain(str(value)) else _decimal(value) for value in values]
 
 
 def _is_plain(text: str) -> bool:
