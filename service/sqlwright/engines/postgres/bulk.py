@@ -34,7 +34,7 @@ _SAVEPOINT = "sqlwright_items"
 _NEXT = f"RELEASE SAVEPOINT {_SAVEPOINT}; SAVEPOINT {_SAVEPOINT}"
 _UPSERT_TWICE = "ExecOnConflictUpdate"
 # A trigger before each row sees what came before it in the same statement, unless its function is STABLE.
-_MEANS_THE_SAME = """
+MEANS_THE_SAME = """
 SELECT c.relkind IN ('r', 'p') AND NOT c.relhasrules AND NOT c.relrowsecurity
   AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class p ON p.oid = t.relid
@@ -153,7 +153,7 @@ class Bulk:
         await transaction.rollback(session)
 
     async def _means_the_same(self, arrays: Arrays) -> bool:
-        statement = await self._session.statement(_MEANS_THE_SAME)
+        statement = await self._session.statement(MEANS_THE_SAME)
         return bool(await statement.fetchval(arrays.table, list(arrays.functions)))
 
     async def _send(self, start: int, end: int) -> int:
