@@ -21,7 +21,7 @@ _SUMMARIES = {
 _UPSERT = [
     {
         "name": "Prefer", "in": "header", "schema": {"type": "string"},
-        "description": "resolution=merge-duplicates or resolution=ignore-duplicates: of rows whose key is there already",
+        "description": "rows whose key is there already: resolution=merge-duplicates or resolution=ignore-duplicates",
     },
     {
         "name": "on_conflict", "in": "query", "schema": {"type": "string"},

@@ -15,6 +15,7 @@ from sqlwright.plan import Plan
 from sqlwright.query import Result
 
 _JSON: Header = (b"content-type", b"application/json")
+_EXPOSED = b"Link, Location, Preference-Applied, Retry-After, Server-Timing, X-Request-Id"
 _COMMON: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
@@ -87,7 +88,7 @@ def _unusual_headers(exchange: Exchange) -> list[Header]:
     if exchange.cors_origin is not None:
         headers += [
             (b"access-control-allow-origin", exchange.cors_origin),
-            (b"access-control-expose-headers", b"Link, Location, Preference-Applied, Retry-After, Server-Timing, X-Request-Id"),
+            (b"access-control-expose-headers", _EXPOSED),
             (b"vary", b"Origin"),
         ]
     return headers
