@@ -26,6 +26,7 @@ FLOORS = (
     {"contract"},
     {"plan"},
     {"execute", "body"},
+    {"array_call"},
     {"crud"},
     {"steps"},
     {"rows"},

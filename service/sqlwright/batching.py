@@ -159,7 +159,7 @@ class Batching:
         begun = ended = None
         line.running += 1
         try:
-            async with database.lease(Access.READ) as lease:
+            async with database.lease(Access.READ, line.program) as lease:
                 begun = time.perf_counter()
                 result = await database.engine.run(
                     lease, line.program, values, window=line.window, timeout_seconds=line.timeout_seconds
@@ -202,7 +202,7 @@ class Batching:
             while line.waiting:
                 acquired = False
                 try:
-                    async with self._database.lease(Access.READ) as lease:
+                    async with self._database.lease(Access.READ, line.program) as lease:
                         acquired = True
                         while line.waiting:
                             await self._run_next(lease, line)
@@ -260,23 +260,20 @@ class Batching:
             raise
         seconds = time.perf_counter() - begun
         measured.learn(seconds / (len(members) * line.running))
-        together = len(members) > 1
-        if together:
+        if len(members) > 1:
             measured.batch_went_well()
         for member, result in zip(members, results, strict=True):
             if not member.outcome.done():
                 result.waited_seconds = begun - member.asked
                 result.database_seconds = seconds
-                result.together = together
+                result.together = len(members)
                 member.outcome.set_result(result)
 
     async def _results(self, lease: Any, line: _Line, members: list[_Member]) -> list[Result]:
         engine, program = self._database.engine, line.program
         window, timeout_seconds = line.window, line.timeout_seconds
         if len(members) == 1:
-            return [
-                await engine.run(lease, program, members[0].values, window=window, timeout_seconds=timeout_seconds)
-            ]
+            return [await engine.run(lease, program, members[0].values, window=window, timeout_seconds=timeout_seconds)]
         with self._time_limits.limit(min(PATIENCE_SECONDS, timeout_seconds / 2)):
             return await engine.run_many(
                 lease,

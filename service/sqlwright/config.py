@@ -40,6 +40,7 @@ def _no_boolean(value: object) -> object:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False), BeforeValidator(_no_boolean)]
+Lifetime = Annotated[float, Field(ge=0, le=86_400 * 7, allow_inf_nan=False), BeforeValidator(_no_boolean)]
 SecondsOrNone = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False), BeforeValidator(_no_boolean)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_no_boolean)]
 Connections = Annotated[int, Field(ge=1, le=1000), BeforeValidator(_no_boolean)]
@@ -93,6 +94,12 @@ class Settings(BaseModel):
     waiting_max: Count = Field(default=1000, description="calls that may wait for a connection, per pool")
     connect_timeout_seconds: Seconds = Field(default=2.0, description="opening a connection")
     acquire_timeout_seconds: Seconds = Field(default=2.0, description="waiting for a connection")
+    connection_lifetime_seconds: Lifetime = Field(
+        default=1800.0, description="the age at which a connection is replaced; 0 for never"
+    )
+    connection_idle_seconds: Lifetime = Field(
+        default=300.0, description="a connection that was not needed for so long is closed, but for one; 0 for never"
+    )
     statement_timeout_seconds: Seconds = Field(default=5.0, description="a statement, where the query has no @timeout")
     lock_timeout_seconds: Seconds = Field(default=2.0, description="waiting for a lock")
     request_timeout_seconds: Seconds = Field(
@@ -123,6 +130,9 @@ class Settings(BaseModel):
     body_bytes_max: Count = Field(default=1024 * 1024, description="size of a request body")
     bulk_body_bytes_max: Count = Field(default=16 * 1024 * 1024, description="size of the body of a bulk call")
     bulk_items_max: Count = Field(default=100_000, description="items of a bulk call")
+    array_items_max: Count = Field(
+        default=1000, description="items of an array call: a query that reads, once for each"
+    )
     json_depth_max: Count = Field(default=64, description="nesting of a JSON body")
     transaction_steps_max: Count = Field(default=50, description="steps of a POST /transaction")
     table_statements_max: Count = Field(default=512, description="statements of /tables that are kept, the rarest go")

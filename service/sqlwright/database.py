@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ import databases
 from sqlwright.address import Address, parse_address
 from sqlwright.batching import Batching
 from sqlwright.config import Settings
-from sqlwright.engines.base import Engine, SessionOptions
-from sqlwright.engines.pool import Pool, PoolLimits, PoolStatus
+from sqlwright.engines.base import Engine, Program, SessionOptions
+from sqlwright.engines.connector import PoolLimits, PoolStatus
+from sqlwright.engines.pool import Pool
 from sqlwright.errors import (
     AcquireTimeout,
     DatabaseCorrupt,
@@ -157,9 +159,10 @@ class Database:
     def _all(self) -> list[Pooled]:
         return list(dict.fromkeys([self._writer, *self._readers]))
 
-    def lease(self, access: Access) -> AbstractAsyncContextManager[Any]:
-        """`async with database.lease(access) as lease`: a reading session for READ, else a writing one."""
-        return Holding(self, access)
+    def lease(self, access: Access, program: Program | None = None) -> AbstractAsyncContextManager[Any]:
+        """`async with database.lease(access) as lease`: a reading session for READ, else a writing one; the one that
+        suits the `program` best."""
+        return Holding(self, access, program)
 
     def transaction(
         self, *, isolation: Isolation | None = None, read_only: bool = False, timeout_seconds: float | None = None
@@ -264,7 +267,9 @@ class Database:
 
     def is_waited_for(self, access: Access) -> bool:
         """Whether somebody waits for a connection of this kind."""
-        return any(p.pool is not None and p.pool.waiting for p in (self._readers if access is Access.READ else [self._writer]))
+        return any(
+            p.pool is not None and p.pool.waiting for p in (self._readers if access is Access.READ else [self._writer])
+        )
 
     def status(self) -> dict[str, list[PoolStatus]]:
         groups = {"writer": [self._writer], "reader": self._readers}
@@ -286,11 +291,12 @@ class Database:
 class Holding:
     """One use of a lease. A small class, because every call makes one: a generator costs several times as much."""
 
-    __slots__ = ("_access", "_database", "_lease", "_pooled")
+    __slots__ = ("_access", "_database", "_lease", "_pooled", "_program")
 
-    def __init__(self, database: Database, access: Access) -> None:
+    def __init__(self, database: Database, access: Access, program: Program | None = None) -> None:
         self._database = database
         self._access = access
+        self._program = program
 
     async def __aenter__(self) -> Any:
         candidates = self._candidates()
@@ -299,7 +305,7 @@ class Holding:
             if pooled.skip_until:
                 pooled.failed()  # while this call tries whether it is back, the others need not wait for the answer
             try:
-                await lease.acquire()
+                await lease.acquire(self._program)
             except (DatabaseUnavailable, DatabaseCorrupt) as error:
                 pooled.failed()
                 if pooled is candidates[-1]:
@@ -359,6 +365,8 @@ def _options(settings: Settings, size: int, *, read_only: bool) -> SessionOption
             size=size,
             waiting_max=settings.waiting_max,
             acquire_timeout_seconds=settings.acquire_timeout_seconds,
+            lifetime_seconds=settings.connection_lifetime_seconds or math.inf,
+            idle_seconds=settings.connection_idle_seconds or math.inf,
         ),
         statement_timeout_seconds=settings.statement_timeout_seconds,
         lock_timeout_seconds=settings.lock_timeout_seconds,

@@ -66,7 +66,7 @@ async def _once(where: Where, plan: Plan, spent: Spent | None) -> Result:
     asked = time.perf_counter()
     acquired = ended = None
     try:
-        async with where.lease(plan.access) as lease:
+        async with where.lease(plan.access, plan.contract.program) as lease:
             acquired = time.perf_counter()
             result = await _run(where, lease, plan)
         ended = time.perf_counter()

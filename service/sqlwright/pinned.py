@@ -15,7 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from sqlwright.database import Database
-from sqlwright.engines.pool import PoolStatus
+from sqlwright.engines.base import Program
+from sqlwright.engines.connector import PoolStatus
 from sqlwright.errors import AcquireTimeout, TransactionError, TransactionFailed
 from sqlwright.query import Access, Isolation
 from sqlwright.transaction import OpenTransaction, check_isolation, deadline
@@ -58,7 +59,7 @@ class PinnedDatabase(Database):
     def on_return(self, callback: Callable[[], None]) -> None:
         """Never: what is pinned is one connection, and does not come back."""
 
-    def lease(self, access: Access) -> PinnedCall:
+    def lease(self, access: Access, program: Program | None = None) -> PinnedCall:  # noqa: ARG002 - as `Database`
         return PinnedCall(self, access)
 
     def describing(self) -> AbstractAsyncContextManager[Any]:

@@ -289,8 +289,8 @@ class Result:
     """Waiting for a connection."""
     database_seconds: float = 0.0
     """From the first byte to the database to the last row encoded."""
-    together: bool = False
-    """It ran in one statement with other calls."""
+    together: int = 1
+    """How many calls ran in the statement, this one among them."""
 
 
 @dataclass(frozen=True, slots=True)

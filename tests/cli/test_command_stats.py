@@ -56,8 +56,20 @@ def test_a_running_service(cli: Cli, sqlite_url: str, tmp_path: Path, monkeypatc
         # Without --url, the port of the settings.
         monkeypatch.setenv("SQLWRIGHT_PORT", str(server.port))
         table = cli("stats", "--sort", "errors").out.splitlines()
-        assert table[0].split() == ["query", "calls", "errors", "rows", "mean", "p50", "p95", "p99", "total", "share"]
-        assert table[1].split()[:4] == ["none", "1", "1", "0"]
+        assert table[0].split() == [
+            "query",
+            "calls",
+            "statements",
+            "errors",
+            "rows",
+            "mean",
+            "p50",
+            "p95",
+            "p99",
+            "total",
+            "share",
+        ]
+        assert table[1].split()[:5] == ["none", "1", "1", "1", "0"]
         assert len(table) == 4
 
 

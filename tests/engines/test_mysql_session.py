@@ -15,8 +15,8 @@ import sqlalchemy
 from mariadb_server import execute
 from servers import with_user
 from sqlwright.engines.base import SessionOptions
+from sqlwright.engines.connector import PoolLimits
 from sqlwright.engines.mysql.backend import MySQLBackend
-from sqlwright.engines.pool import PoolLimits
 from sqlwright.errors import DatabaseUnavailable, ProgramLimitExceeded
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from sqlwright.engines.pool import OPENINGS_MAX, Connector, Pool, PoolLimits, PoolStatus
+from sqlwright.engines.connector import Connector, PoolLimits, PoolStatus
+from sqlwright.engines.pool import OPENINGS_MAX, Pool
 from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, TooManyWaiting
 
 

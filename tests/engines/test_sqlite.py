@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from sqlwright.engines.base import SessionOptions
-from sqlwright.engines.pool import PoolLimits
+from sqlwright.engines.connector import PoolLimits
 from sqlwright.engines.sqlite.session import SQLiteBackend
 from sqlwright.errors import (
     CheckViolation,

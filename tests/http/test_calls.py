@@ -118,7 +118,7 @@ async def test_all_faults_of_a_call_in_one_answer(client: httpx.AsyncClient) -> 
     assert {e["in"] for e in assert_problem(query, 422, "invalid_parameters")["errors"]} == {"query"}
     bulk = await client.post("/queries/artists/add_many", json=[{"artist_id": 7, "name": "a"}, {"artist_id": 8}])
     assert assert_problem(bulk, 422, "invalid_parameters")["errors"][0]["index"] == 1
-    assert_problem(await client.post("/queries/artists/get", json=[{"artist_id": 1}]), 422, "invalid_parameters")
+    assert_problem(await client.post("/queries/artists/add", json=[{"artist_id": 1}]), 422, "invalid_parameters")
     assert_problem(await client.post("/queries/artists/add_many", json={}), 422, "invalid_parameters")
     stray = await client.post("/queries/artists/add_many?name=x", json=[])
     assert assert_problem(stray, 422, "invalid_parameters")["errors"][0]["parameter"] == "name"

@@ -40,6 +40,8 @@ class QueryStats:
     calls: int = 0
     errors: int = 0
     rows: int = 0
+    statements: float = 0.0
+    """Fewer than calls where calls ran together."""
     mean_seconds: float | None = None
     p50_seconds: float | None = None
     p95_seconds: float | None = None
@@ -136,6 +138,8 @@ def read_stats(text: str) -> list[QueryStats]:
             match name:
                 case "sqlwright_query_calls_total":
                     stats.calls = int(value)
+                case "sqlwright_query_statements_total":
+                    stats.statements = round(value, 3)
                 case "sqlwright_query_rows_total":
                     stats.rows = int(value)
                 case "sqlwright_query_errors_total":
@@ -157,7 +161,7 @@ def read_stats(text: str) -> list[QueryStats]:
 
 
 def _write_table(found: Sequence[QueryStats]) -> None:
-    headings = ("query", "calls", "errors", "rows", "mean", "p50", "p95", "p99", "total", "share")
+    headings = ("query", "calls", "statements", "errors", "rows", "mean", "p50", "p95", "p99", "total", "share")
     largest = max(stats.share for stats in found)
     draws = output.someone_looks(sys.stdout)
     rows = []
@@ -168,9 +172,9 @@ def _write_table(found: Sequence[QueryStats]) -> None:
         times = [
             _milliseconds(t) for t in (stats.mean_seconds, stats.p50_seconds, stats.p95_seconds, stats.p99_seconds)
         ]
-        counts = [f"{stats.calls:,}", f"{stats.errors:,}", f"{stats.rows:,}"]
+        counts = [f"{stats.calls:,}", f"{stats.statements:,.0f}", f"{stats.errors:,}", f"{stats.rows:,}"]
         rows.append([stats.name, *counts, *times, _duration(stats.total_seconds), share])
-    output.table(headings, rows, numeric=[False, *[True] * 8, not draws])
+    output.table(headings, rows, numeric=[False, *[True] * 9, not draws])
 
 
 def _bar(part: float) -> str:

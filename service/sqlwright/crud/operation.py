@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
+from sqlwright.batching import Spent
 from sqlwright.crud.conflict import Conflict
 from sqlwright.crud.faults import faults_of
 from sqlwright.crud.table import Kind, Table
@@ -18,7 +19,7 @@ from sqlwright.errors import (
     StatementFailed,
     UniqueViolation,
 )
-from sqlwright.execute import ATTEMPTS_AFTER_COLLISION, Spent, Where, execute
+from sqlwright.execute import ATTEMPTS_AFTER_COLLISION, Where, execute
 from sqlwright.parameters.json_body import dump_json, parse_json_text
 from sqlwright.plan import Plan
 from sqlwright.query import Result

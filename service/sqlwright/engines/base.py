@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlwright.address import Address
 from sqlwright.engines.binder import Binder
+from sqlwright.engines.connector import PoolLimits
 from sqlwright.engines.measured import Measured
-from sqlwright.engines.pool import Pool, PoolLimits
+from sqlwright.engines.pool import Pool
 from sqlwright.errors import SqlwrightError
 from sqlwright.query import (
     Access,

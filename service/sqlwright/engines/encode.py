@@ -156,7 +156,7 @@ _PLAIN_MOMENT = b"0000-00-00 00:00:00"
 
 
 def plain_moments(values: Sequence[Any]) -> list[str] | None:
-    """`moment` of a column in which all have seconds, no fraction and no offset, as most have; None where one has not."""
+    """`moment` of a column of texts with seconds, without fractions and offsets; None where one is otherwise."""
     try:
         text = "\n".join(values)
         shape = text.encode("ascii").translate(_DIGITS)

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
-from abc import ABC, abstractmethod
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
+from sqlwright.engines.connector import C, Connector, PoolLimits, PoolStatus
 from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, TooManyWaiting
-
-C = TypeVar("C")
 
 OPENINGS_MAX = 2
 """Connections that a pool opens at the same time: a server that has just come back is not run over."""
@@ -33,51 +32,6 @@ PAUSE_SECONDS = (0.05, 0.4)
 _CLOSED = "the connections are closed: the service is shutting down, or the `async with` of this database has ended"
 
 logger = logging.getLogger(__name__)
-
-
-class Connector(ABC, Generic[C]):
-    """How one engine opens, checks, mends and ends a driver's connection."""
-
-    @abstractmethod
-    async def open(self) -> C:
-        """A new session with its settings in place. Errors are ours already (`DatabaseUnavailable` …)."""
-
-    @abstractmethod
-    def is_alive(self, connection: C) -> bool:
-        """False once the driver knows that the connection is lost. Costs no round trip."""
-
-    @abstractmethod
-    def is_clean(self, connection: C) -> bool:
-        """True when the session can be handed on as it is."""
-
-    @abstractmethod
-    async def mend(self, connection: C) -> None:
-        """Stop what still runs, roll back, reset the session. Raising throws the connection away."""
-
-    @abstractmethod
-    def terminate(self, connection: C) -> None:
-        """End it now, without asking the server."""
-
-    async def close(self, connection: C) -> None:
-        """End it properly."""
-        self.terminate(connection)
-
-
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
-    size: int
-    waiting_max: int = 1000
-    acquire_timeout_seconds: float = 2.0
-    mend_timeout_seconds: float = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class PoolStatus:
-    size: int
-    """Connections, in whatever state. Those being opened are not yet among them."""
-    idle: int
-    waiting: int
-    mending: int
 
 
 class Pool(Generic[C]):
@@ -91,7 +45,12 @@ class Pool(Generic[C]):
     def __init__(self, connector: Connector[C], limits: PoolLimits) -> None:
         self._connector = connector
         self._limits = limits
-        self._free: list[C] = []
+        self._free: dict[C, float] = {}
+        """With the time since when; the longest first."""
+        self._ends: dict[C, float] = {}
+        """When the life of each is over."""
+        self._next_look: asyncio.TimerHandle | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
         self._lent: set[C] = set()
         self._distrusted: set[C] = set()
         """Of those that are lent."""
@@ -132,16 +91,18 @@ class Pool(Generic[C]):
     def _size(self) -> int:
         return len(self._free) + len(self._lent)
 
-    async def acquire(self) -> C:
-        """An open connection, lent until `release`.
+    async def acquire(self, fits: Callable[[C], bool] | None = None) -> C:
+        """An open connection, lent until `release`; one of those that are free and fit, if there is one.
 
         Raises `AcquireTimeout`, `TooManyWaiting`, `DatabaseUnavailable`, or what else the connector's `open` raises.
         """
         if self._refusal is not None:
             raise copy(self._refusal)
         while self._free:
-            connection = self._free.pop()
-            if self._is(self._connector.is_alive, connection):
+            connection, _ = self._free.popitem()
+            if fits is not None and not fits(connection):
+                connection = self._swap(connection, fits)
+            if self._is_alive(connection):
                 self._lent.add(connection)
                 return connection
             self._terminate(connection)
@@ -151,10 +112,18 @@ class Pool(Generic[C]):
         deadline = asyncio.get_running_loop().time() + self._limits.acquire_timeout_seconds
         for _ in range(2):
             connection = await self._wait(deadline)
-            if self._is(self._connector.is_alive, connection):
+            if self._is_alive(connection):
                 return connection
             self._drop(connection)  # it died in the hand-over
         raise DatabaseUnavailable("the database ends connections as soon as they are open")
+
+    def _swap(self, connection: C, fits: Callable[[C], bool]) -> C:
+        """Another free one that fits in the place of this one, where there is one."""
+        for other in reversed(self._free):
+            if fits(other):
+                self._free[connection] = self._free.pop(other)
+                return other
+        return connection
 
     async def _wait(self, deadline: float) -> C:
         """A connection handed over, already lent to us."""
@@ -239,6 +208,8 @@ class Pool(Generic[C]):
         self.opened += 1
         self._prober = self._refusal = None
         self._lent.add(connection)
+        # A little apart, so that connections which were opened together are not closed together.
+        self._ends[connection] = time.monotonic() + self._limits.lifetime_seconds * random.uniform(0.9, 1.0)  # noqa: S311
         self._give(connection)
         if returns and self.on_return is not None:
             self.on_return()
@@ -262,19 +233,25 @@ class Pool(Generic[C]):
         """Give a lent connection back. Never awaits and never raises; of one that is not lent it knows nothing."""
         if connection not in self._lent:
             return
-        if broken or self._closed or not self._is(self._connector.is_alive, connection):
+        if broken or self._closed or not self._is_alive(connection):
             self._drop(connection)
-        elif self._is(self._connector.is_clean, connection):
+        elif self._is_clean(connection):
             self._give(connection)
         else:
             task = asyncio.get_running_loop().create_task(self._mend(connection))
             self._mending.add(task)
             task.add_done_callback(lambda done: self._mended(done, connection))
 
-    @staticmethod
-    def _is(ask: Callable[[C], bool], connection: C) -> bool:
+    def _is_alive(self, connection: C) -> bool:
         try:
-            return ask(connection)
+            return self._connector.is_alive(connection)
+        except Exception:
+            logger.exception("a connection's state could not be asked")
+            return False
+
+    def _is_clean(self, connection: C) -> bool:
+        try:
+            return self._connector.is_clean(connection)
         except Exception:
             logger.exception("a connection's state could not be asked")
             return False
@@ -288,7 +265,7 @@ class Pool(Generic[C]):
             if not isinstance(error, Exception):
                 raise
         else:
-            if self._closed or not self._is(self._connector.is_alive, connection):
+            if self._closed or not self._is_alive(connection):
                 self._drop(connection)
             else:
                 self._give(connection)
@@ -299,11 +276,44 @@ class Pool(Generic[C]):
             self._drop(connection)  # a task that is cancelled before it begins never reaches its own `except`
 
     def _give(self, connection: C) -> None:
+        now = time.monotonic()
         if self._distrusted and connection in self._distrusted:
             self._drop(connection)
+        elif self._ends[connection] <= now:
+            self._lent.discard(connection)
+            self._retire(connection)
         elif not self._hand_on(connection):
             self._lent.discard(connection)
-            self._free.append(connection)
+            self._free[connection] = now
+            if self._next_look is None and self._limits.look_seconds < math.inf:
+                self._next_look = asyncio.get_running_loop().call_later(self._limits.look_seconds, self._look)
+
+    def _look(self) -> None:
+        """Close what was not needed for long, or is old."""
+        self._next_look = None
+        now = time.monotonic()
+        for connection, since in list(self._free.items()):
+            unneeded = since + self._limits.idle_seconds <= now and len(self._free) > 1
+            if unneeded or self._ends[connection] <= now:
+                del self._free[connection]
+                self._retire(connection)
+        if self._free:
+            self._next_look = asyncio.get_running_loop().call_later(self._limits.look_seconds, self._look)
+
+    def _retire(self, connection: C) -> None:
+        """Close what nobody has any more."""
+        self._ends.pop(connection, None)
+        task = asyncio.get_running_loop().create_task(self._close(connection))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        self._shrunk()
+
+    async def _close(self, connection: C) -> None:
+        try:
+            await self._connector.close(connection)
+        except Exception:
+            logger.exception("a connection could not be closed")
+            self._terminate(connection)
 
     def _drop(self, connection: C) -> None:
         if connection in self._lent:  # else `close` was faster
@@ -322,12 +332,13 @@ class Pool(Generic[C]):
     def distrust(self) -> None:
         """Throw all connections away, what is lent when it comes back: their server is of no use any more."""
         self._distrusted = set(self._lent)
-        free, self._free = self._free, []
+        free, self._free = self._free, {}
         for connection in free:
             self._terminate(connection)
         self._shrunk()
 
     def _terminate(self, connection: C) -> None:
+        self._ends.pop(connection, None)
         try:
             self._connector.terminate(connection)
         except Exception:
@@ -348,6 +359,8 @@ class Pool(Generic[C]):
         if self._closed:
             return
         self._closed = True
+        if self._next_look is not None:
+            self._next_look.cancel()
         self._refusal = DatabaseUnavailable(_CLOSED)
         self._tell_waiters(self._refusal)
         for task in self._opening:
@@ -368,15 +381,12 @@ class Pool(Generic[C]):
             self._distrusted.clear()
             for task in self._mending:
                 task.cancel()
-        await asyncio.gather(*self._opening, *self._mending, return_exceptions=True)
+        await asyncio.gather(*self._opening, *self._mending, *self._retiring, return_exceptions=True)
 
     async def _close_free(self) -> None:
         while self._free:
-            connection = self._free[-1]
-            try:
-                await self._connector.close(connection)
-            except Exception:
-                logger.exception("a connection could not be closed")
-                self._terminate(connection)
-            self._free.remove(connection)
+            connection = next(iter(self._free))
+            await self._close(connection)
+            self._free.pop(connection, None)
+            self._ends.pop(connection, None)
             self._shrunk()

@@ -8,7 +8,7 @@ from typing import Any
 from sqlwright.contract import Contracts
 from sqlwright.http.schemas import default_value
 from sqlwright.http.service import query_path
-from sqlwright.query import Access, Column, Kind, Parameter, Query
+from sqlwright.query import Access, Cardinality, Column, Kind, Parameter, Query
 
 
 def render_catalogue(
@@ -36,6 +36,7 @@ def _entry(query: Query, contracts: Contracts, root_path: str) -> dict[str, Any]
         "cardinality": query.cardinality.value,
         "access": query.access.value,
         "paged": query.is_paged,
+        "takes_array": query.access is Access.READ or query.cardinality is Cardinality.BULK,
         "parameters": [_parameter(parameter) for parameter in parameters],
         # Not yet known until the database has been asked.
         "columns": [_column(column) for column in contract.columns] if contract else None,

@@ -64,8 +64,8 @@ class Exchange:
     code: str | None = None
     error: Exception | None = None
     rows: int | None = None
-    together = False
-    """It ran in one statement with other calls."""
+    together = 1
+    """How many calls ran in its statement."""
     waited_seconds = 0.0
     database_seconds = 0.0
     encode_seconds = 0.0

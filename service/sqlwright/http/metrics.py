@@ -25,7 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from sqlwright.engines.pool import PoolStatus
+from sqlwright.engines.connector import PoolStatus
 from sqlwright.http.exchange import Exchange
 from sqlwright.http.problems import STATUSES
 from sqlwright.http.responses import Answer
@@ -71,6 +71,7 @@ class Metrics(Collector):
             rows=exchange.rows or 0,
             waited_seconds=exchange.waited_seconds,
             database_seconds=exchange.database_seconds,
+            together=exchange.together if exchange.executing else 0,
             code=code,
         )
         if exchange.executing:
@@ -121,6 +122,8 @@ _COUNTERS: tuple[tuple[str, str, Callable[[Calls], float]], ...] = (
     ("sqlwright_query_rows", "Rows given or changed.", lambda calls: calls.rows),
     ("sqlwright_query_wait_seconds", "Waiting for a connection.", lambda calls: calls.waited_seconds),
     ("sqlwright_query_database_seconds", "Time in the database.", lambda calls: calls.database_seconds),
+    ("sqlwright_query_batched_calls", "Calls that ran in one statement with others.", lambda calls: calls.batched),
+    ("sqlwright_query_statements", "Statements that calls ran in.", lambda calls: calls.statements),
 )
 
 _POOL_GAUGES: tuple[tuple[str, str, Callable[[PoolGauge], int]], ...] = (

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from sqlwright import __version__
+from sqlwright.config import Settings
 from sqlwright.contract import Contract
 from sqlwright.http.openapi_tables import TablePaths
 from sqlwright.http.openapi_transaction import transaction_path
@@ -88,7 +89,7 @@ class OpenApi:
         if same and self._bytes:
             return
         settings = self._service.settings
-        paths = _Writer(big_as_text=settings.big_numbers == "string").paths(queries, contracts)
+        paths = _Writer(settings).paths(queries, contracts)
         for table in tables:
             paths |= TablePaths(table, settings).paths()
         names = [query.name for query in queries], [table.name for table in tables]
@@ -116,8 +117,9 @@ def _document(paths: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Writer:
-    def __init__(self, *, big_as_text: bool) -> None:
-        self._big_as_text = big_as_text
+    def __init__(self, settings: Settings) -> None:
+        self._big_as_text = settings.big_numbers == "string"
+        self._array_items_max = settings.array_items_max
 
     def paths(self, queries: Sequence[Query], contracts: Sequence[Contract | None]) -> dict[str, Any]:
         return {
@@ -182,11 +184,20 @@ class _Writer:
         operation = self._common(query, "post", contract)
         if body.get("properties") or bulk:
             required = bulk or any(p.required for p in parameters)
+            if query.access is Access.READ:
+                body = self._or_several(body, operation)
             content: Schema = {"application/json": {"schema": body}}
             if bulk:
                 content |= {"application/x-ndjson": {"schema": _TEXT}, "text/csv": {"schema": _TEXT}}
             operation["requestBody"] = {"required": required, "content": content}
         return operation
+
+    def _or_several(self, body: Schema, operation: dict[str, Any]) -> Schema:
+        """What a body is that may be an array of such; `operation` answers in kind."""
+        content = operation["responses"]["200"]["content"]["application/json"]
+        result = content["schema"]
+        content["schema"] = {"anyOf": [result, object_schema({"results": {"type": "array", "items": result}})]}
+        return {**body, "type": ["object", "array"], "items": body, "maxItems": self._array_items_max}
 
     def _property(self, parameter: Parameter) -> Schema:
         schema = parameter_schema(parameter, big_as_text=self._big_as_text)

@@ -48,6 +48,7 @@ def timed(exchange: Exchange, body: bytes, result: Result, encode_seconds: float
     exchange.waited_seconds = result.waited_seconds
     exchange.database_seconds = result.database_seconds
     exchange.encode_seconds = encode_seconds
+    exchange.together = result.together
     timing = b"queue;dur=%.2f, db;dur=%.2f, encode;dur=%.2f" % (
         exchange.waited_seconds * 1000,
         exchange.database_seconds * 1000,

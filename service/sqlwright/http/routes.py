@@ -8,6 +8,7 @@ from sqlwright.config import Settings
 from sqlwright.contract import Contract
 from sqlwright.errors import MethodNotAllowed, StatementFailed, UnknownQuery
 from sqlwright.execute import execute
+from sqlwright.http.array_call import call_array
 from sqlwright.http.calls import BODY_BYTES_ON_LOOP_MAX, beside, check_method, parse_body, refuse_query_string
 from sqlwright.http.catalogue import render_catalogue
 from sqlwright.http.exchange import Exchange, Receive
@@ -47,6 +48,8 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
                 content = await beside(size, parse_body, service.settings, body)
         exchange.complete = True
         contract = service.contracts.ready(query) or await service.contracts.get(query)
+        if type(content) is list and query.access is Access.READ:
+            return await call_array(service, exchange, contract, content, size)
         if size <= BODY_BYTES_ON_LOOP_MAX:
             plan = _plan(service.settings, contract, exchange, content)
         else:

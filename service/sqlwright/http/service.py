@@ -16,7 +16,7 @@ from sqlwright.contract import Contracts
 from sqlwright.crud import Table, Tables
 from sqlwright.database import Database
 from sqlwright.diagnostic import Diagnostic
-from sqlwright.engines.pool import PoolStatus
+from sqlwright.engines.connector import PoolStatus
 from sqlwright.errors import (
     AcquireTimeout,
     DatabaseCorrupt,

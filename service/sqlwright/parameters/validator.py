@@ -316,5 +316,5 @@ def _texts_of(raw: bytes, faults: list[ParameterFault]) -> tuple[dict[str, list[
 
 def _not_an_object(body: object) -> ParameterFault:
     refused = type_fault("an object of parameters", body)
-    more = "; only `*!` queries take an array, one object for each execution" if type(body) is list else ""
+    more = "; queries that read take an array of such, and `*!` queries" if type(body) is list else ""
     return ParameterFault("body", "", refused.code, refused.detail + more)

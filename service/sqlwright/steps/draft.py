@@ -46,7 +46,7 @@ class QueryDraft:
 
 @dataclass(frozen=True, slots=True)
 class TableDraft:
-    """`values` are the row's for create, update and replace, the filters for list; `rows` are there for many new ones."""
+    """`values` are the row's for create, update and replace, the filters for list; `rows` for many new ones."""
 
     table: str
     kind: TableKind

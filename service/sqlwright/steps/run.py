@@ -6,11 +6,12 @@ import asyncio
 import time
 from dataclasses import replace
 
+from sqlwright.batching import Spent
 from sqlwright.body import render_body
 from sqlwright.crud import Operation, perform
 from sqlwright.database import Database
 from sqlwright.errors import DatabaseError, SqlwrightError
-from sqlwright.execute import Spent, execute
+from sqlwright.execute import execute
 from sqlwright.plan import Plan
 from sqlwright.query import Result, Values
 from sqlwright.steps.plan import Step, Steps

@@ -11,7 +11,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any
 
-from sqlwright.engines.base import Engine
+from sqlwright.engines.base import Engine, Program
 from sqlwright.errors import TransactionClosed, TransactionError, TransactionFailed
 from sqlwright.query import ISOLATIONS, Access, Isolation
 from sqlwright.transaction.deadline import deadline
@@ -50,7 +50,7 @@ class OpenTransaction:
         """The task whose statement is on its way."""
         self._give_back: Callable[[], Awaitable[Any]] | None = None
 
-    def lease(self, access: Access) -> Turn:
+    def lease(self, access: Access, program: Program | None = None) -> Turn:  # noqa: ARG002 - as `Database`
         """`async with tx.lease(access) as lease`: the connection, for one statement.
 
         Raises `TransactionClosed`, `TransactionFailed`, `ReadOnlyTransaction`; an exception inside is a failed

@@ -17,7 +17,7 @@ OTHERS = "(others)"
 
 # Cells of a row: the buckets, then these.
 _SECONDS = len(BUCKETS) + 1
-_ROWS, _WAITED, _DATABASE = _SECONDS + 1, _SECONDS + 2, _SECONDS + 3
+_ROWS, _WAITED, _DATABASE, _BATCHED, _STATEMENTS = range(_SECONDS + 1, _SECONDS + 6)
 
 # First words of keys.
 _QUERY, _ERROR, _WAIT, _POOL, _REQUESTS = "query", "error", "wait", "pool", "requests"
@@ -50,6 +50,10 @@ class Calls:
     rows: int = 0
     waited_seconds: float = 0.0
     database_seconds: float = 0.0
+    batched: int = 0
+    """Those that ran in one statement with others."""
+    statements: float = 0.0
+    """That they ran in: each call counts as its part of one."""
     errors: dict[str, int] = field(default_factory=dict)
     """By code."""
 
@@ -107,9 +111,11 @@ class Statistics:
         rows: int = 0,
         waited_seconds: float = 0.0,
         database_seconds: float = 0.0,
+        together: int = 0,
         code: str | None = None,
     ) -> None:
-        """Count a call that has ended; `code` is what it failed with. Names must come from what is loaded."""
+        """Count a call that has ended; `code` is what it failed with, `together` how many calls its statement was for
+        (0: there was none). Names must come from what is loaded."""
         row = self._calls.get(name)
         if row is None:
             name, row = self._first(name)
@@ -119,6 +125,11 @@ class Statistics:
             row[_ROWS] += rows
         row[_WAITED] += waited_seconds
         row[_DATABASE] += database_seconds
+        if together == 1:
+            row[_STATEMENTS] += 1
+        elif together:
+            row[_BATCHED] += 1
+            row[_STATEMENTS] += 1 / together
         if code is not None:
             self._ledger.row((_ERROR, name, code))[0] += 1
 
@@ -167,6 +178,8 @@ def _add(totals: Totals, key: Sequence[str], row: Sequence[float]) -> None:
             calls.rows += int(row[_ROWS])
             calls.waited_seconds += row[_WAITED]
             calls.database_seconds += row[_DATABASE]
+            calls.batched += int(row[_BATCHED])
+            calls.statements += row[_STATEMENTS]
         case (str(kind), name, code) if kind == _ERROR:
             errors = totals.calls.setdefault(name, Calls()).errors
             errors[code] = errors.get(code, 0) + int(row[0])

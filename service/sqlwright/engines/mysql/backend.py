@@ -8,7 +8,7 @@ from databases import DatabaseURL
 from databases.backends.mysql import MySQLBackend as StockBackend
 from databases.backends.mysql import MySQLConnection as StockConnection
 
-from sqlwright.engines.base import Lease, SessionOptions
+from sqlwright.engines.base import Lease, Program, SessionOptions
 from sqlwright.engines.mysql.connector import MySQLConnector
 from sqlwright.engines.mysql.session import Session
 from sqlwright.engines.pool import Pool
@@ -32,7 +32,7 @@ class MySQLLease(StockConnection, Lease[Session]):
         assert session is not None, "the lease is not held"
         return session
 
-    async def acquire(self) -> None:
+    async def acquire(self, program: Program | None = None) -> None:  # noqa: ARG002 - any session will do
         assert self._connection is None, "the lease is already held"
         self._connection = await self._backend.running_pool.acquire()
         self.broken = False

@@ -21,10 +21,10 @@ import pymysql
 from sqlwright.address import each_host
 from sqlwright.engines import outage
 from sqlwright.engines.base import SessionOptions
+from sqlwright.engines.connector import Connector
 from sqlwright.engines.hosts import open_first
 from sqlwright.engines.mysql.errors import code_of, connection_refused
 from sqlwright.engines.mysql.session import Session
-from sqlwright.engines.pool import Connector
 from sqlwright.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)

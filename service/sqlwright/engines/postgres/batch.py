@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 
 from sqlwright.engines.postgres.compile import (
+    FIRST,
     PostgresDescription,
     PostgresProgram,
     compile_query,
@@ -20,26 +21,20 @@ from sqlwright.engines.postgres.compile import (
     select,
     slots,
 )
+from sqlwright.engines.postgres.order import orders_all
 from sqlwright.engines.postgres.page import page, windowed
 from sqlwright.engines.postgres.proof import is_momentary, prove
 from sqlwright.engines.postgres.session import Session
+from sqlwright.engines.postgres.substitution import minds_columns
 from sqlwright.engines.postgres.types import is_native, item_type, placeholder
-from sqlwright.query import Access, Cardinality, Description, Query, Result, Slot, SqlType, Values, Window
-from sqlwright.sql.dialect import POSTGRESQL
-from sqlwright.sql.lexer import IDENTIFIER, OPERATOR, PARAMETER, WORD, Token, lex
-from sqlwright.sql.statement import render, significant
+from sqlwright.query import Access, Cardinality, Description, Query, Result, SqlType, Values, Window
+from sqlwright.sql.statement import render
 from sqlwright.sql.structure import READING_VERBS
 
 _ITEM = "__sqlwright_item"
 _SEPARATOR = "\x01"
 """Between the rows of an item: no JSON has it, since its strings escape it."""
 _CARDINALITIES = frozenset({Cardinality.MANY, Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.VALUE})
-_BEGINS_AN_ITEM = frozenset({"select", "distinct", "all"})
-_ENDS_SELECT_LIST = frozenset({"from", "where", "group", "having", "order", "limit", "values", "on", "using", "by"})
-_ENDS_AN_ITEM = frozenset(
-    {"from", "where", "group", "having", "order", "limit", "offset", "fetch", "window", "union", "except", "intersect",
-     "collate"}
-)  # fmt: skip
 
 
 async def proven(
@@ -52,6 +47,8 @@ async def proven(
     description = replace(description, proof=await prove(session, alone.plain))
     if not description.proof.independent:
         return description
+    if query.statement.has_order_by:
+        description = replace(description, orders_all=await orders_all(session, alone.plain))
     program = compile_many(alone, description, big_numbers_as_text)
     try:
         for text in filter(None, (program.many, program.many_bounded)):
@@ -81,8 +78,10 @@ def compile_many(
     query = program.query
     if query.cardinality not in _CARDINALITIES or query.isolation or program.gives not in ("rows", "one", "value"):
         return program
-    if query.statement.verb not in READING_VERBS or _ITEM in program.plain or _names_a_column(query):
+    if query.statement.verb not in READING_VERBS or _ITEM in program.plain or minds_columns(query):
         return program
+    if query.statement.has_limit and not description.orders_all:
+        return program  # which rows come may be the plan's choice
     types = description.types
     columns = [number for number, p in enumerate(query.parameters, 1) if not _is_key(types[p.name])]
     lists = frozenset(range(len(query.parameters))) - {n - 1 for n in columns}
@@ -104,13 +103,21 @@ def compile_many(
     source = f"unnest({arrays}) WITH ORDINALITY AS {_ITEM}({names}, n)"
     if program.gives == "rows":
         many, bounded = _rows(source, alone.windowed), _rows(source, alone.bounded)
-        return replace(program, many=many, many_bounded=bounded, many_lists=lists)
-    return replace(program, many=select(f"{_ITEM}.n, (\n{alone.sql}\n)", source), many_lists=lists)
+        in_order = program.in_order or description.orders_all
+        return replace(program, many=many, many_bounded=bounded, many_lists=lists, in_order=in_order)
+    # Without an order, the first of several values is the plan's choice: then that is an error, and no item's answer.
+    one = alone.sql if description.orders_all else alone.sql.removesuffix(FIRST)
+    return replace(program, many=select(f"{_ITEM}.n, (\n{one}\n)", source), many_lists=lists)
 
 
 def batch_key(program: PostgresProgram, values: Values) -> Hashable:
-    """The lists, which `unnest` would flatten."""
-    return tuple(repr(values[n]) for n in sorted(program.many_lists))
+    """The lists, which `unnest` would flatten; and which values are null.
+
+    PostgreSQL 17 and 18 fail ("invalid pointer") where an incremental sort under a LIMIT runs again and only one of the
+    two limits is null.
+    """
+    lists = tuple(repr(values[n]) for n in sorted(program.many_lists))
+    return (lists, *(value is None for value in values)) if None in values else lists
 
 
 async def run_many(
@@ -192,55 +199,3 @@ def _page(program: PostgresProgram, row: Any, window: Window, asked: int) -> Res
 
 def _joined(text: str) -> bytes:
     return text.replace(_SEPARATOR, ",").replace("\r", " ").replace("\n", " ").encode()
-
-
-def _names_a_column(query: Query) -> bool:
-    """Whether a column of a query inside the statement has no name but what a bare parameter gives it."""
-    text = render(query.statement, _as_parameter).text
-    tokens = significant(lex(text, POSTGRESQL).tokens)
-    return any(token.kind is PARAMETER and _is_bare_item(tokens, index) for index, token in enumerate(tokens))
-
-
-def _as_parameter(slot: Slot) -> str:
-    return f"= ANY (:{slot.name})" if slot.is_list else f":{slot.name}"
-
-
-def _is_bare_item(tokens: Sequence[Token], index: int) -> bool:
-    first, last = index, index
-    while _value(tokens, first - 1) == "(" and _value(tokens, last + 1) == ")":
-        first, last = first - 1, last + 1
-    after = _value(tokens, last + 1)
-    if after not in ("", ",", ")", "[") and after not in _ENDS_AN_ITEM:
-        return False
-    before = _value(tokens, first - 1)
-    if before != "," and before not in _BEGINS_AN_ITEM and before != ")":
-        return False
-    depth = 0
-    for place in range(first - 1, -1, -1):
-        value = _value(tokens, place)
-        if value in (")", "]", "operator()"):
-            depth += 1
-        elif value in ("(", "["):
-            depth -= 1
-            if depth < 0:
-                return False
-        elif depth == 0 and value == "select":
-            return _is_inside(tokens, place)
-        elif depth == 0 and value in _ENDS_SELECT_LIST and value != "on":
-            return False
-    return False
-
-
-def _is_inside(tokens: Sequence[Token], place: int) -> bool:
-    depth = 0
-    for outer in range(place):
-        value = _value(tokens, outer)
-        depth += (value in ("(", "[")) - (value in (")", "]", "operator()"))
-    return depth > 0
-
-
-def _value(tokens: Sequence[Token], index: int) -> str:
-    if not 0 <= index < len(tokens):
-        return ""
-    token = tokens[index]
-    return token.value if token.kind in (WORD, OPERATOR) else "name" if token.kind in (IDENTIFIER, PARAMETER) else "?"

@@ -13,6 +13,7 @@ from sqlwright.query import Access, Cardinality, Column, Description, Kind, Quer
 from sqlwright.sql.statement import render
 
 _CTE = "__sqlwright"
+FIRST = " LIMIT 1"
 _ONE_ROW = frozenset({Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.RETURNING})
 _ONE_VALUE = frozenset({Cardinality.VALUE, Cardinality.INSERT})
 OBJECTS = _ONE_ROW | {Cardinality.MANY}
@@ -28,6 +29,8 @@ class PostgresDescription(Description):
     ties: tuple[int, ...] = ()
     """Ordinals of columns that are appended to a page's ORDER BY, so that ties break the same way on every page."""
     proof: Proof = NOTHING
+    orders_all: bool = False
+    """The statement orders its rows to the last by itself."""
     many: bool = False
     """The statement for several items was tried."""
 
@@ -57,8 +60,8 @@ class PostgresProgram(Program):
     """`many` with `bounded` in it."""
     many_lists: frozenset[int] = frozenset()
     """Indexes of the values that are one for all items, because they are lists."""
-    in_order: bool = True
-    """The order of rows is told by the statement, to the last tie."""
+    in_order: bool = False
+    """The order of rows on a page is told by the statement, to the last tie."""
     arrays: Arrays | None = None
     """Of a bulk query: many items in one statement."""
     plain: str = ""
@@ -123,7 +126,7 @@ def _read(query: Query, plain: str, order: tuple[str, ...], frame: _Frame, ties:
     if query.cardinality is Cardinality.EXEC:
         return PostgresProgram(query, select("count(*)", source), order, gives="count")
     if query.cardinality in _ONE_VALUE:
-        return PostgresProgram(query, select(frame.value, source) + " LIMIT 1", order, gives="value")
+        return PostgresProgram(query, f"{select(frame.value, source)}{FIRST}", order, gives="value")
     if query.cardinality in _ONE_ROW:
         return PostgresProgram(query, frame.rows(source) + " LIMIT 2", order, gives="one")
     number = len(order) + 1

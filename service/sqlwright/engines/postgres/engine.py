@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sqlwright.config import Settings
 from sqlwright.engines import outage
@@ -124,15 +124,26 @@ class PostgresEngine(Engine):
         self, lease: PostgresLease, program: Program, values: Values, *, window: Window | None, timeout_seconds: float
     ) -> Result:
         assert isinstance(program, PostgresProgram)
-
-        def work() -> Awaitable[Result]:
-            return run(lease.session, program, values, window, timeout_seconds)
-
-        return await self._once(lease, program, timeout_seconds, work)
+        if lease.in_transaction or self._pooled:
+            return await self._once(
+                lease, program, timeout_seconds, lambda: run(lease.session, program, values, window, timeout_seconds)
+            )
+        # The same in fewer steps: this is the way of nearly every call.
+        session = lease.session
+        before, session.touched = session.touched, True
+        limit = self._time_limits.limit(timeout_seconds + ANSWER_GRACE_SECONDS)
+        try:
+            with limit:
+                result = await run(session, program, values, window, timeout_seconds)
+        except Exception as error:
+            _raise_ours(lease, program.query.access, error, expired=limit.expired, undone=False)
+        if program.keeps_session:
+            session.touched = before
+        return result
 
     def batch_key(self, program: Program, values: Values) -> Hashable:
         assert isinstance(program, PostgresProgram)
-        return batch_key(program, values)
+        return batch_key(program, values) if program.many_lists else ()
 
     async def run_many(
         self,
@@ -301,20 +312,25 @@ class PostgresEngine(Engine):
             with guard:
                 return await work
         except Exception as error:
-            if guard.expired:
-                lease.broken = not undone
-                outcome: Outcome = "none" if undone or access is Access.READ else "unknown"
-                raise StatementTimeout("the database did not answer in time", outcome=outcome) from error
-            translated = translate(error, access)
-            if isinstance(translated, OutcomeUnknown) and undone:
-                translated = translate(error, Access.READ)
-            if outage.speaks_of_server(translated):
-                lease.distrust()
-            if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
-                translated.hint = _IDLE_HINT
-            if translated is None or translated is error:
-                raise
-            try:
-                raise translated from error
-            finally:
-                del translated  # its traceback leads back here: a cycle would keep all of the call
+            _raise_ours(lease, access, error, expired=guard.expired, undone=undone)
+
+
+def _raise_ours(lease: PostgresLease, access: Access, error: Exception, *, expired: bool, undone: bool) -> NoReturn:
+    """The driver's error as ours, and what it says about the session and its server."""
+    if expired:
+        lease.broken = not undone
+        outcome: Outcome = "none" if undone or access is Access.READ else "unknown"
+        raise StatementTimeout("the database did not answer in time", outcome=outcome) from error
+    translated = translate(error, access)
+    if isinstance(translated, OutcomeUnknown) and undone:
+        translated = translate(error, Access.READ)
+    if outage.speaks_of_server(translated):
+        lease.distrust()
+    if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
+        translated.hint = _IDLE_HINT
+    if translated is None or translated is error:
+        raise error
+    try:
+        raise translated from error
+    finally:
+        del translated, error  # its traceback leads back here: a cycle would keep all of the call

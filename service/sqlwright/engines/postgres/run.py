@@ -21,7 +21,8 @@ _UPSERT_TWICE = "ExecOnConflictUpdate"  # it has the SQLSTATE of a second row
 async def run(
     session: Session, program: PostgresProgram, values: Values, window: Window | None, timeout_seconds: float
 ) -> Result:
-    await set_up(session, timeout_seconds, program.query.plan_mode)
+    if not _is_set_up(session, timeout_seconds, program.query.plan_mode):
+        await set_up(session, timeout_seconds, program.query.plan_mode)
     sql, arguments = program.sql, values
     if window is not None:
         sql, arguments = windowed(program, values, window)
@@ -32,6 +33,10 @@ async def run(
             raise MoreThanOneRow("the statement gave more than one row; nothing was changed") from error
         raise
     return _result(program, rows, status, window, arguments[len(values)] if window else 0)
+
+
+def _is_set_up(session: Session, timeout_seconds: float, plan_mode: PlanMode | None) -> bool:
+    return session.limit_ms == milliseconds(timeout_seconds) and session.plan_mode == (plan_mode or "auto")
 
 
 async def set_up(session: Session, timeout_seconds: float | None, plan_mode: PlanMode | None = None) -> None:
@@ -65,7 +70,7 @@ async def prepared(session: Session, sql: str) -> Any:
 
 
 async def fetch(session: Session, sql: str, arguments: Values) -> tuple[list[Any], str]:
-    statement = await prepared(session, sql)
+    statement = session.kept(sql) or await prepared(session, sql)
     try:
         return await statement.fetch(*arguments), statement.get_statusmsg()
     except (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError) as error:

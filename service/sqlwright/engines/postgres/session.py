@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -26,9 +26,10 @@ from databases.backends.postgres import PostgresBackend as StockBackend
 from databases.backends.postgres import PostgresConnection as StockConnection
 
 from sqlwright.address import each_host
-from sqlwright.engines.base import Lease, SessionOptions
+from sqlwright.engines.base import Lease, Program, SessionOptions
+from sqlwright.engines.connector import Connector
 from sqlwright.engines.hosts import open_first
-from sqlwright.engines.pool import Connector, Pool
+from sqlwright.engines.pool import Pool
 from sqlwright.engines.postgres.errors import connection_refused
 from sqlwright.query import PlanMode
 
@@ -90,11 +91,17 @@ class Session(asyncpg.Connection):  # type: ignore[misc]
         """Behind a pooler without a name: the next transaction may be on a session that does not know it."""
         return await super().prepare(query, name="" if self.locals else name, **options)
 
-    async def statement(self, sql: str) -> Any:
-        """The prepared statement of this text, prepared now if it is not kept."""
+    def kept(self, sql: str) -> Any:
+        """The prepared statement of this text, None where there is none yet."""
         found = self.statements.get(sql)
         if found is not None:
             self.statements.move_to_end(sql)
+        return found
+
+    async def statement(self, sql: str) -> Any:
+        """The prepared statement of this text, prepared now if it is not kept."""
+        found = self.kept(sql)
+        if found is not None:
             return found
         found = await self.prepare(sql)
         if self.locals:
@@ -142,7 +149,7 @@ def _type_record(oid: int, item: int = 0) -> dict[str, Any]:
 
 def milliseconds(seconds: float) -> int:
     """At least 1: for PostgreSQL 0 means no limit."""
-    return max(1, math.ceil(seconds * 1000))
+    return max(1, math.ceil(round(seconds * 1000, 6)))  # 0.7 s are not a little more than 700 ms
 
 
 async def reset(session: Session, *, read_only: bool) -> None:
@@ -279,9 +286,10 @@ class PostgresLease(StockConnection, Lease[Session]):
         self.broken = True
         self._backend.running_pool.distrust()
 
-    async def acquire(self) -> None:
+    async def acquire(self, program: Program | None = None) -> None:
         assert self._session is None, "the lease is already held"
-        self._session = await self._backend.running_pool.acquire()
+        fits = None if program is None else self._backend.chooser(program.query.plan_mode)
+        self._session = await self._backend.running_pool.acquire(fits)
         self._session.touched = False
         self.broken = False
 
@@ -297,6 +305,15 @@ class PostgresBackend(StockBackend):
         super().__init__(database_url)
         self.options = options
         self.pool: Pool[Session] | None = None
+        self._modes_differ = False
+
+    def chooser(self, mode: PlanMode | None) -> Callable[[Session], bool] | None:
+        """Which session needs no setting for a query that is planned so; None as long as any does."""
+        if mode is None and not self._modes_differ:
+            return None
+        self._modes_differ = True
+        wanted = mode or "auto"
+        return lambda session: session.plan_mode == wanted
 
     @property
     def running_pool(self) -> Pool[Session]:

@@ -105,7 +105,10 @@ class SQLiteEngine(Engine):
                     program.pace.was_too_long()
             guarded = not lease.read_only
             return await _call(
-                lease, access, timeout_seconds, lambda raw, hop: _read(raw, hop, program, values, window, guarded)
+                lease,
+                access,
+                timeout_seconds,
+                lambda raw, hop: _read(raw, hop, program, values, window, guarded=guarded),
             )
         _wear(lease, program.query)
         joins = lease.in_transaction
@@ -221,7 +224,7 @@ def _read_at_once(lease: SQLiteLease, program: SQLiteProgram, values: Values, wi
 
 
 def _read(
-    raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None, guarded: bool
+    raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None, *, guarded: bool
 ) -> Result:
     """On the session's thread."""
     begun = time.thread_time()

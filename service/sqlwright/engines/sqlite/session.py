@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -16,8 +17,9 @@ from databases import DatabaseURL
 from databases.backends.sqlite import SQLiteBackend as StockBackend
 from databases.backends.sqlite import SQLiteConnection as StockConnection
 
-from sqlwright.engines.base import Lease, SessionOptions
-from sqlwright.engines.pool import Connector, Pool
+from sqlwright.engines.base import Lease, Program, SessionOptions
+from sqlwright.engines.connector import Connector
+from sqlwright.engines.pool import Pool
 from sqlwright.engines.sqlite.errors import cannot_open, is_locked
 from sqlwright.engines.sqlite.hop import Hop, Session
 from sqlwright.engines.sqlite.known_file import KnownFile
@@ -213,7 +215,7 @@ class SQLiteLease(StockConnection, Lease[aiosqlite.Connection]):
         assert self._session is not None, "the lease is not held"
         return self._session
 
-    async def acquire(self) -> None:
+    async def acquire(self, program: Program | None = None) -> None:  # noqa: ARG002 - any session will do
         assert self._session is None, "the lease is already held"
         known = None if self.read_only else self._backend.known
         if known is not None:
@@ -294,7 +296,9 @@ class SQLiteBackend(StockBackend):
         limits = self.options.limits
         if self.path is None:
             # To throw this session away is to lose the database: only what never ends is given up.
-            limits = replace(limits, mend_timeout_seconds=MEMORY_MEND_SECONDS)
+            limits = replace(
+                limits, mend_timeout_seconds=MEMORY_MEND_SECONDS, lifetime_seconds=math.inf, idle_seconds=math.inf
+            )
         self.pool = Pool(self._connector, limits)
 
     async def disconnect(self) -> None:
