@@ -109,6 +109,15 @@ async def test_a_table_without_a_key(client: httpx.AsyncClient) -> None:
     assert problem["errors"][0]["parameter"] == "on_conflict"
 
 
+async def test_so_many_sets_of_columns(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sqlwright.crud.many.SHAPES_MAX", 1)
+    rows = [{"code": "c"}, {"code": "d", "note": "x"}]  # the same set: a note that is not there is NULL
+    assert (await client.post("/tables/item", json=rows)).json() == {"affected": 2}
+    answer = await client.post("/tables/item", json=[{"code": "e"}, {"code": "f", "n": 1}])
+    problem = assert_problem(answer, 422, "invalid_parameters")
+    assert [(fault["parameter"], fault["code"]) for fault in problem["errors"]] == [("", "length")]
+
+
 async def test_bulk_queries_take_csv_and_ndjson(client: httpx.AsyncClient) -> None:
     csv, ndjson = {"content-type": "text/csv"}, {"content-type": "application/x-ndjson"}
     body = "id,code,n,note\n1,a,2,\n2,b,3,x\n"

@@ -24,6 +24,9 @@ from sqlwright.query import Values
 ROWS_ON_LOOP_MAX = 2_000
 """Rows up to here are made ready on the event loop, in some milliseconds; more in a thread."""
 
+SHAPES_MAX = 64
+"""Different sets of columns in one call: each is a statement of its own."""
+
 Rows = list[object] | Cells
 """Objects of column → JSON value, or the cells of a table."""
 
@@ -94,6 +97,9 @@ def _runs(table: Table, rows: Rows, conflict: Conflict | None) -> list[_Run]:
         raise InvalidParameters(faults[:FAULTS_MAX])
     if len(set(shapes)) > 1 and (conflict is None or conflict.resolution == "ignore"):
         shapes, rows = _filled(table, shapes, rows)
+    if len(set(shapes)) > SHAPES_MAX:
+        detail = f"rows with at most {SHAPES_MAX} different sets of columns are taken in one call"
+        raise InvalidParameters([ParameterFault("body", "", "length", detail)])
     runs = []
     first = 0
     for columns, group in groupby(shapes):

@@ -149,7 +149,8 @@ class Engine(ABC):
     async def run_bulk(
         self, lease: Any, program: Program, items: Sequence[Values], *, timeout_seconds: float
     ) -> Result:
-        """Run one statement once per item, all or nothing; `affected` is the sum."""
+        """Run one statement once per item, all or nothing; `affected` is the sum. An error that is about one item has
+        its `index`."""
 
     @abstractmethod
     async def run_script(self, lease: Any, program: Program, *, timeout_seconds: float | None) -> Result:
