@@ -16,7 +16,7 @@ from sqlwright.errors import InvalidParameters, NoRow, RowMismatch
 from sqlwright.execute import Where
 from sqlwright.parameters import FAULTS_MAX
 from sqlwright.query import Access
-from sqlwright.rows import Into, Row, fields_of, mapper_of
+from sqlwright.rows import Into, Row, fields_of, is_plain, mapper_of
 from sqlwright.transaction import OpenTransaction
 
 T = TypeVar("T")
@@ -199,7 +199,7 @@ def _values_of_many(table: Table, rows: Sequence[Any]) -> list[object]:
     faults: list[ParameterFault] = []
     for index, row in enumerate(rows):
         try:
-            found.append(_values(table, row))
+            found.append(row if is_plain(row) else _values(table, row))
         except InvalidParameters as error:
             faults += [replace(fault, index=index) for fault in error.faults]
             if len(faults) >= FAULTS_MAX:
