@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 RUNNERS_MAX = 2
 """Statements of one query at the same time."""
+STUCK_SECONDS = 0.02
+"""When nothing of a line has begun or ended for so long, its statements are slower than they used to be, and those who
+wait get one more at the same time."""
 PATIENCE_SECONDS = 0.5
 """A batch that takes longer has a call in it that is not like the others."""
 
@@ -42,7 +45,9 @@ class Spent(Protocol):
 class _Line:
     """The calls of one statement that wait, and how many statements of it run."""
 
-    __slots__ = ("key", "program", "running", "starting", "timeout_seconds", "waiting", "window")
+    __slots__ = (
+        "key", "program", "progress", "running", "seen", "starting", "timeout_seconds", "waiting", "watched", "window",
+    )  # fmt: skip
 
     def __init__(self, key: Hashable, program: Program, window: Window | None, timeout_seconds: float) -> None:
         self.key = key
@@ -52,6 +57,11 @@ class _Line:
         self.waiting: deque[_Member] = deque()
         self.running = 0
         self.starting = False
+        self.progress = 0
+        """Statements that have begun or ended."""
+        self.seen = 0
+        """The same at the last look."""
+        self.watched = False
 
 
 class _Member(Limited):
@@ -107,6 +117,13 @@ class Batching:
         self._time_limits = TimeLimits()
         self.waiting = 0
         """Calls in all lines."""
+        self._seeking = 0
+        """Runners that wait for a connection."""
+
+    @property
+    def waiting_beside(self) -> int:
+        """Calls that wait here, less those that wait for them in the line of a pool."""
+        return max(0, self.waiting - self._seeking)
 
     @property
     def is_full(self) -> bool:
@@ -122,7 +139,7 @@ class Batching:
         if line is None:
             line = self._lines[key] = _Line(key, program, window, timeout_seconds)
             return await self._alone(line, values, asked, spent)
-        if program.measured.is_dear:
+        if not program.measured.is_cheap:
             return await self._alone(line, values, asked, spent)
         if self.is_full:
             raise TooManyWaiting(f"{self.waiting} calls already wait for a connection")
@@ -140,6 +157,9 @@ class Batching:
             line.starting = True
             # Not at once: calls that come in the same turn of the loop shall be in the same batch.
             asyncio.get_running_loop().call_soon(self._start, line)
+        if not line.watched:
+            line.watched, line.seen = True, line.progress
+            asyncio.get_running_loop().call_later(STUCK_SECONDS, self._look, line)
         try:
             return await member.outcome
         except asyncio.CancelledError:
@@ -158,6 +178,7 @@ class Batching:
         database = self._database
         begun = ended = None
         line.running += 1
+        line.progress += 1
         try:
             async with database.lease(Access.READ, line.program) as lease:
                 begun = time.perf_counter()
@@ -173,6 +194,7 @@ class Batching:
             if begun and ended:
                 line.program.measured.learn((ended - begun) / line.running)
             line.running -= 1
+            line.progress += 1
             self._go_on(line)
         result.waited_seconds = begun - asked
         result.database_seconds = ended - begun
@@ -180,13 +202,22 @@ class Batching:
 
     # --- runners ----------------------------------------------------------------------------------------------
 
-    def _start(self, line: _Line) -> None:
+    def _start(self, line: _Line, most: int = RUNNERS_MAX) -> None:
         line.starting = False
-        if line.waiting and line.running < RUNNERS_MAX:
+        if line.waiting and line.running < most:
             line.running += 1
+            line.progress += 1
             task = asyncio.get_running_loop().create_task(self._serve(line))
             self._runners.add(task)
             task.add_done_callback(self._runners.discard)
+
+    def _look(self, line: _Line) -> None:
+        line.watched = bool(line.waiting)
+        if line.watched:
+            if line.seen == line.progress:
+                self._start(line, self._database.connections[1])
+            line.seen = line.progress
+            asyncio.get_running_loop().call_later(STUCK_SECONDS, self._look, line)
 
     def _go_on(self, line: _Line) -> None:
         if line.waiting:
@@ -201,9 +232,11 @@ class Batching:
         try:
             while line.waiting:
                 acquired = False
+                self._seeking += 1
                 try:
                     async with self._database.lease(Access.READ, line.program) as lease:
                         acquired = True
+                        self._seeking -= 1
                         while line.waiting:
                             await self._run_next(lease, line)
                             if self._database.is_waited_for(Access.READ):
@@ -216,6 +249,8 @@ class Batching:
                             member.fail(error)
                 except _Abandoned:
                     pass
+                finally:
+                    self._seeking -= not acquired
         finally:
             line.running -= 1
             self._go_on(line)
@@ -242,6 +277,7 @@ class Batching:
         assert task is not None
         batch = _Batch(len(members), task)
         begun = time.perf_counter()
+        line.progress += 1
         for member in members:
             member.batch, member.begun = batch, begun
         try:

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +29,7 @@ from sqlwright.errors import (
     SqlwrightError,
     TooManyWaiting,
 )
-from sqlwright.query import Access, Isolation
+from sqlwright.query import Access, Isolation, Result, Values, Window
 from sqlwright.transaction import OpenTransaction, begin, check_isolation, retry, retry_collided
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class Database:
         """Where calls of one query run together; None where each runs on its own."""
         if settings.batching == "on" and not self.has_one_pool:
             self.batching = Batching(self, waiting_max=settings.waiting_max)
+        self.reads_at_once = self.engine.reads_at_once and not self.has_one_pool
         self._only_lease: Any = None
         self._turn = asyncio.Lock()
         self._refusal: tuple[float, DatabaseError] | None = None
@@ -256,6 +257,12 @@ class Database:
         ready = [reader for reader in self._readers if reader.skip_until <= now]
         return sorted(ready or self._readers, key=lambda reader: reader.load)
 
+    def read_at_once(self, program: Program, values: Values, window: Window | None) -> Result | None:
+        """The whole of a short read, where that can be; None where it has to run in the usual way."""
+        pool = self._readers[0].pool
+        session = None if pool is None else pool.lend_now()
+        return None if session is None else self.engine.read_at_once(session, program, values, window)
+
     def refuse_when_full(self, access: Access) -> None:
         """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""
         reads = access is Access.READ
@@ -273,7 +280,11 @@ class Database:
 
     def status(self) -> dict[str, list[PoolStatus]]:
         groups = {"writer": [self._writer], "reader": self._readers}
-        return {name: [p.pool.status for p in group if p.pool is not None] for name, group in groups.items()}
+        found = {name: [p.pool.status for p in group if p.pool is not None] for name, group in groups.items()}
+        if self.batching is not None and found["reader"]:
+            reader = found["reader"][0]
+            found["reader"][0] = replace(reader, waiting=reader.waiting + self.batching.waiting_beside)
+        return found
 
     def on_return(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when the database is there again after all connections of a pool were lost: what was

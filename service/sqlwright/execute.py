@@ -31,6 +31,11 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
     `DatabaseError`, and in a transaction every `TransactionError`.
     """
     query = plan.contract.query
+    if where.reads_at_once and plan.access is Access.READ and query.isolation is None:
+        assert isinstance(where, Database)
+        at_once = where.read_at_once(plan.contract.program, plan.values, plan.window)
+        if at_once is not None:
+            return _checked(plan, at_once)
     run = _way(where, plan)
     try:
         result = await run(where, plan, spent)
@@ -43,7 +48,11 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
         if isinstance(where, OpenTransaction) or plan.access is Access.SCRIPT:
             raise  # what began a transaction repeats it as a whole; of a script, a part may be committed
         result = await _again(where, plan, spent)
-    if result.count == 0 and query.cardinality in _ROW_NEEDED:
+    return _checked(plan, result)
+
+
+def _checked(plan: Plan, result: Result) -> Result:
+    if result.count == 0 and plan.contract.query.cardinality in _ROW_NEEDED:
         raise NoRow("no row matches")
     if len(result.json) > plan.bytes_max:
         raise row_too_large(plan.bytes_max)

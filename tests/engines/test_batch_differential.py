@@ -137,7 +137,7 @@ async def compare(bench: Bench, contract: Contract, items: list[list[Any]], rng:
     key = engine.batch_key(program, items[0])
     items = [item for item in items if engine.batch_key(program, item) == key]
     window = None
-    if query.cardinality is Cardinality.MANY:
+    if query.cardinality is Cardinality.MANY and rng.random() < 0.8:
         offset = 0 if query.statement.has_limit else rng.choice((0, 0, 2))
         window = Window(rng.choice((1, 3, 100)), offset, rng.choice((UNBOUNDED, UNBOUNDED, 40, 400)))
     async with bench.database.lease(Access.READ) as lease:

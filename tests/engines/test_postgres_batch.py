@@ -97,6 +97,14 @@ async def test_pages_are_bounded_in_rows_and_bytes(client: Client) -> None:
         await many(client, sql, MANY, items, window)
 
 
+async def test_all_rows_come_to_who_wants_no_page(client: Client) -> None:
+    items = [[n] for n in range(9)]
+    for sql in ("SELECT id, name FROM item WHERE k = :k ORDER BY id", "SELECT id FROM item WHERE k = :k AND id < 5000"):
+        results = await many(client, sql, MANY, items)
+        assert {result.count for result in results[:7]} <= {714, 715, 2857, 2858}
+        assert not any(result.more for result in results)
+
+
 async def test_a_page_that_another_follows_keeps_the_order_of_a_lone_call(client: Client) -> None:
     """Without an order, rows come as the plan has them: of a next page, it is the plan of a call alone."""
     items = [[n] for n in range(9)]

@@ -133,6 +133,14 @@ class Engine(ABC):
     ) -> Result:
         """Run one call. `window` None gives every row. Raises only `SqlwrightError`s and CancelledError."""
 
+    reads_at_once = False
+    """Short reads can run on the event loop (`read_at_once`)."""
+
+    def read_at_once(self, session: Any, program: Program, values: Values, window: Window | None) -> Result | None:
+        """A read without a lease, on a reading session that is free and stays so; never awaits. None where it has to
+        run in the usual way, because it is not known to be short, took too long, or failed."""
+        raise NotImplementedError
+
     def batch_key(self, program: Program, values: Values) -> Hashable:  # noqa: ARG002 - for engines that have one
         """What must be equal for calls of `program.many` to run together."""
         return ()

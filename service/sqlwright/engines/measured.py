@@ -24,8 +24,9 @@ class Measured:
     """Halved when a batch fails, so that a caller who always sends what fails costs the others little."""
 
     @property
-    def is_dear(self) -> bool:
-        return self.item_seconds >= DEAR_SECONDS
+    def is_cheap(self) -> bool:
+        """False also as long as nothing is known: who waits for a slow one could have a connection of his own."""
+        return 0 < self.item_seconds < DEAR_SECONDS
 
     def learn(self, seconds: float) -> None:
         known = self.item_seconds

@@ -73,6 +73,11 @@ class Pool(Generic[C]):
     def status(self) -> PoolStatus:
         return PoolStatus(self._size, len(self._free), len(self._waiters), len(self._mending))
 
+    def lend_now(self) -> C | None:
+        """One that is free and stays so: for what is over before anybody else has a turn."""
+        connection = next(reversed(self._free), None)
+        return connection if connection is not None and self._is_alive(connection) else None
+
     @property
     def waiting(self) -> int:
         """Callers that wait for a connection."""

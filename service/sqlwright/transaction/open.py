@@ -25,6 +25,7 @@ class OpenTransaction:
     """A transaction that is open, on one connection. What `async with database.transaction() as tx` gives."""
 
     batching: None = None
+    reads_at_once: bool = False
     """Its calls run on its own connection, one after the other."""
 
     def __init__(

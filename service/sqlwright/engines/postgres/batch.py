@@ -32,6 +32,8 @@ from sqlwright.sql.statement import render
 from sqlwright.sql.structure import READING_VERBS
 
 _ITEM = "__sqlwright_item"
+_WHOLE = Window(1000)
+"""Of a call that wants all rows, who has more is asked again."""
 _SEPARATOR = "\x01"
 """Between the rows of an item: no JSON has it, since its strings escape it."""
 _CARDINALITIES = frozenset({Cardinality.MANY, Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.VALUE})
@@ -103,8 +105,14 @@ def compile_many(
     source = f"unnest({arrays}) WITH ORDINALITY AS {_ITEM}({names}, n)"
     if program.gives == "rows":
         many, bounded = _rows(source, alone.windowed), _rows(source, alone.bounded)
-        in_order = program.in_order or description.orders_all
-        return replace(program, many=many, many_bounded=bounded, many_lists=lists, in_order=in_order)
+        return replace(
+            program,
+            many=many,
+            many_bounded=bounded,
+            many_lists=lists,
+            many_whole=description.orders_all or not query.statement.has_order_by,
+            in_order=program.in_order or description.orders_all,
+        )
     # Without an order, the first of several values is the plan's choice: then that is an error, and no item's answer.
     one = alone.sql if description.orders_all else alone.sql.removesuffix(FIRST)
     return replace(program, many=select(f"{_ITEM}.n, (\n{one}\n)", source), many_lists=lists)
@@ -134,9 +142,10 @@ async def run_many(
         return [replace(only) for _ in items]
     if len(items) < 2 or not _can_be_one(program, window):
         return [await alone(item) for item in items]
-    results = await _at_once(program, items, window, together)
+    whole = window is None and program.gives == "rows"
+    results = await _at_once(program, items, _WHOLE if whole else window, together)
     for n, item in enumerate(items):
-        if results[n].more and program.window_has_offset and not program.in_order:
+        if results[n].more and (whole or (program.window_has_offset and not program.in_order)):
             # The next page will come by the plan of a lone call, whose order another plan may not keep: rows would come
             # twice, or never.
             results[n] = await alone(item)
@@ -145,9 +154,11 @@ async def run_many(
 
 def _can_be_one(program: PostgresProgram, window: Window | None) -> bool:
     """Rows whose order is told in part only come as the plan has them."""
+    if not program.many or program.gives != "rows":
+        return bool(program.many)
     if window is None:
-        return bool(program.many) and program.gives != "rows"
-    return bool(program.many) and (program.in_order or not (program.window_has_offset and window.offset))
+        return program.many_whole
+    return program.in_order or not (program.window_has_offset and window.offset)
 
 
 async def _at_once(

@@ -60,6 +60,8 @@ class PostgresProgram(Program):
     """`many` with `bounded` in it."""
     many_lists: frozenset[int] = frozenset()
     """Indexes of the values that are one for all items, because they are lists."""
+    many_whole: bool = False
+    """`many` serves calls that want all rows, too: it orders them no further than the statement does."""
     in_order: bool = False
     """The order of rows on a page is told by the statement, to the last tie."""
     arrays: Arrays | None = None

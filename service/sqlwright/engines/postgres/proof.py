@@ -26,7 +26,7 @@ _TEXTS_MAX = 200
 _BUILT_IN = "built in"
 _TRUSTED_EXTENSIONS = frozenset(
     """
-    btree_gin btree_gist citext cube dict_int dict_xsyn earthdistance fuzzystrmatch hstore intarray isn ltree pg_trgm
+    btree_gin btree_gist citext cube dict_int dict_xsyn earthdistance fuzzystrmatch hstore intarray ltree pg_trgm
     pgcrypto postgis seg unaccent uuid-ossp vector
     """.split()  # noqa: SIM905 - a list of quoted words would fill the page
 )

@@ -5,7 +5,7 @@ A row says `what` it is, its `name`, and what matters of it:
   or `built in`; `body` what LANGUAGE sql runs and the defaults of arguments;
 - `relation`: `kind` is pg_class.relkind, `doubtful` says row security or a part of it on another server;
 - `operator`: one whose function nothing is known of;
-- `text`: the check of a domain, which any conversion may run;
+- `text`: the checks of domains, which any conversion may run;
 - `unnamed`: some cast, type or operator class of the database runs a function that nothing is known of.
 """
 
@@ -77,7 +77,7 @@ WHERE c.relname = ANY ($1::name[]) AND c.relnamespace IN (SELECT oid FROM spaces
 UNION ALL
 SELECT DISTINCT 'operator', oprname, NULL, NULL, NULL, NULL, true, NULL FROM strange
 UNION ALL
-SELECT DISTINCT 'text', NULL, NULL, NULL, NULL, NULL, false, pg_catalog.pg_get_constraintdef(c.oid)
+SELECT 'text', NULL, NULL, NULL, NULL, NULL, false, string_agg(pg_catalog.pg_get_constraintdef(c.oid), E';\\n')
 FROM pg_catalog.pg_constraint c WHERE c.contypid >= {_FIRST_OF_USERS} AND c.contype = 'c'
 UNION ALL
 SELECT 'unnamed', NULL, NULL, NULL, NULL, NULL, true, NULL WHERE EXISTS (

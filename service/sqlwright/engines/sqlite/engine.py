@@ -18,7 +18,7 @@ from sqlwright.engines.sqlite.compile import KEEPS_SESSION, SQLiteProgram, compi
 from sqlwright.engines.sqlite.describe import describe
 from sqlwright.engines.sqlite.errors import breaks_connection, translate
 from sqlwright.engines.sqlite.explain import explain
-from sqlwright.engines.sqlite.hop import Hop, TooLong, Work
+from sqlwright.engines.sqlite.hop import Hop, Session, Work
 from sqlwright.engines.sqlite.run import read, read_many, write
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
@@ -49,7 +49,7 @@ class SQLiteEngine(Engine):
     def __init__(self, settings: Settings) -> None:
         self._big_numbers_as_text = settings.big_numbers == "string"
         self._describe_timeout_seconds = settings.statement_timeout_seconds
-        self._reads_at_once = settings.short_reads == "loop"
+        self.reads_at_once = settings.short_reads == "loop"
 
     def has_one_pool(self, address: Address) -> bool:
         return address.in_memory
@@ -98,11 +98,6 @@ class SQLiteEngine(Engine):
         assert isinstance(program, SQLiteProgram)
         access = program.query.access
         if access is Access.READ:
-            if self._reads_at_once and _may_read_at_once(lease) and program.pace.is_short():
-                try:
-                    return _read_at_once(lease, program, values, window)
-                except TooLong:
-                    program.pace.was_too_long()
             guarded = not lease.read_only
             return await _call(
                 lease,
@@ -115,6 +110,22 @@ class SQLiteEngine(Engine):
         return await _call(
             lease, access, timeout_seconds, lambda raw, hop: write(raw, hop, program, values, joins=joins)
         )
+
+    def read_at_once(self, session: Session, program: Program, values: Values, window: Window | None) -> Result | None:
+        assert isinstance(program, SQLiteProgram)
+        pace = program.pace
+        if not (pace.is_short() and session.has_log and session.is_idle):
+            return None
+        begun = time.perf_counter()
+        try:
+            result = session.call_at_once(lambda raw, hop: read(raw, hop, program, values, window, guarded=False))
+        except Exception:
+            # Too long, locked, or wrong: on the thread it is seen what it is.
+            pace.was_too_long()
+            return None
+        result.database_seconds = time.perf_counter() - begun
+        pace.was_short(result.database_seconds)
+        return result
 
     async def run_many(
         self,
@@ -205,31 +216,13 @@ class SQLiteEngine(Engine):
         await _control(lease, timeout_seconds, lambda raw, _: transaction.rollback_to_savepoint(raw, name))
 
 
-def _may_read_at_once(lease: SQLiteLease) -> bool:
-    session = lease.session
-    return lease.read_only and session.has_log and session.is_idle and not lease.in_transaction
-
-
-def _read_at_once(lease: SQLiteLease, program: SQLiteProgram, values: Values, window: Window | None) -> Result:
-    """On the event loop. Raises `TooLong`."""
-    begun = time.thread_time()
-    try:
-        result = lease.session.call_at_once(lambda raw, hop: read(raw, hop, program, values, window, guarded=False))
-    except TooLong:
-        raise
-    except Exception as error:
-        _raise_ours(lease, Access.READ, error)
-    program.pace.was_short(time.thread_time() - begun)
-    return result
-
-
 def _read(
     raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None, *, guarded: bool
 ) -> Result:
     """On the session's thread."""
-    begun = time.thread_time()
+    begun = time.perf_counter()
     result = read(raw, hop, program, values, window, guarded=guarded)
-    program.pace.took(time.thread_time() - begun)
+    program.pace.took(time.perf_counter() - begun)
     return result
 
 

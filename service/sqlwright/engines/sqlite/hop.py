@@ -3,8 +3,8 @@
 aiosqlite gives every connection a thread and a queue of functions. A whole call (BEGIN, the statement, its rows, their
 JSON, COMMIT) is one function in that queue: one hop there and back, and no other call can come in between.
 
-A hop costs several times as much as a short read. So what is known to be short runs on the event loop, for a
-millisecond at most; what takes longer is broken off and goes to the thread.
+A hop costs several times as much as a short read. So what is known to be short runs on the event loop, for a few
+milliseconds at most; what takes longer is broken off and goes to the thread.
 """
 
 from __future__ import annotations
@@ -28,16 +28,10 @@ INTERRUPT_SECONDS = 0.005
 """Between two interrupts of a call that must stop: one that comes between two statements goes unheard."""
 
 
-AT_ONCE_SECONDS = 0.001
-"""What runs on the loop may take no more of the processor …"""
-AT_ONCE_CLOCK_SECONDS = 0.01
-"""… and no more of the clock, on a machine that has other things to do or a disk that is slow."""
+AT_ONCE_SECONDS = 0.003
+"""What runs on the loop may take no longer."""
 _STEPS = 1000
 """Of SQLite's machine between two looks at the clock: some microseconds."""
-
-
-class TooLong(Exception):
-    """What was begun on the loop has to run on the thread."""
 
 
 class Hop:
@@ -131,25 +125,18 @@ class Session:
         """Of streams, still open: each keeps the snapshot that it began with."""
 
     def call_at_once(self, work: Work[T]) -> T:
-        """Run `work`, which only reads, on the calling thread. Raises `TooLong` when its time is up, or when it would
-        have to wait for a lock."""
-        if self.ended:
-            raise DatabaseUnavailable("the connection to the database is closed")
-        enough, late = time.thread_time() + AT_ONCE_SECONDS, time.perf_counter() + AT_ONCE_CLOCK_SECONDS
-        self.raw.set_progress_handler(lambda: time.thread_time() > enough or time.perf_counter() > late, _STEPS)
+        """Run `work`, which only reads, on the calling thread, for a while. Raises sqlite3's own errors."""
+        late = time.perf_counter() + AT_ONCE_SECONDS
+        self.raw.set_progress_handler(lambda: time.perf_counter() > late, _STEPS)
         try:
             return work(self.raw, Hop(self.raw))
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT or is_locked(error):
-                raise TooLong from error
-            raise
         finally:
             self.raw.set_progress_handler(None, 0)
 
     @property
     def is_idle(self) -> bool:
         """Nothing runs, or may still run, on its thread."""
-        return not self.busy and not self.touched and not self.cursors
+        return not (self.ended or self.busy or self.touched or self.worn or self.cursors)
 
     async def call(self, work: Work[T], timeout_seconds: float | None) -> T:
         """Run `work` on the session's thread. At the deadline, or when the caller leaves, it is interrupted."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 SHORT_SECONDS = 0.0005
 """Reads that take longer go to their session's thread."""
-_WEIGHT = 0.2
-"""Of the last time that was measured."""
+_WEIGHT = 0.05
+"""Of the last time that was measured, where it was longer."""
 _SKIPPED_MAX = 64
 
 
 @dataclass(slots=True)
 class Pace:
-    """Of one query. Times are in seconds of the processor, whatever else the machine does."""
+    """Of one query, in seconds of the clock. A busy machine makes it look long, so that is believed slowly."""
 
     seconds: float = 0.0
     """Smoothed; 0 is not known yet."""
@@ -29,7 +29,10 @@ class Pace:
         return 0 < self.seconds < SHORT_SECONDS
 
     def took(self, seconds: float) -> None:
-        self.seconds = seconds if not self.seconds else self.seconds + (seconds - self.seconds) * _WEIGHT
+        if not self.seconds or seconds < self.seconds:
+            self.seconds = seconds
+        else:
+            self.seconds += (seconds - self.seconds) * _WEIGHT
 
     def was_short(self, seconds: float) -> None:
         self.broken_off = 0
