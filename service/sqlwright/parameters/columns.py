@@ -38,6 +38,9 @@ _UUID_LENGTH = 36
 _PLAIN_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
+_type = type
+
+
 class Unsure(Exception):
     """Something is not plain."""
 
@@ -55,7 +58,7 @@ def compile_column(
         return [each(value) for value in values]
 
     def column(values: Sequence[Any]) -> Sequence[Any]:
-        types = {value.__class__ for value in values}
+        types = set(map(_type, values))
         has_null = NoneType in types
         if check is None or (has_null and not nullable):
             return one_by_one(values, types)

@@ -87,6 +87,10 @@ def _list_item(value: Any) -> str:
 
 
 def _numbers(values: Sequence[Any]) -> Sequence[Any]:
+    texts = list(map(str, values))
+    numbers = list(map(float, texts))
+    if list(map(repr, numbers)) == texts and not any(map(float.is_integer, numbers)):
+        return numbers
     return [_plain_number(value) for value in values]
 
 
