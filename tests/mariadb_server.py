@@ -40,7 +40,8 @@ class OwnServer:
         data, temporary = folder / "data", folder / "tmp"
         temporary.mkdir(parents=True)
         command = [_which("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db", *user]
-        command.append("--auth-root-authentication-method=normal")
+        # In a folder for temporary files of its own: what is there is removed by every server that starts.
+        command += ["--auth-root-authentication-method=normal", f"--tmpdir={temporary}"]
         subprocess.run([str(word) for word in command], check=True, capture_output=True)
         port = _free_port()
         self._log = folder / "log"

@@ -7,6 +7,8 @@ is sent, as it comes (the same where nothing is said), and the text that the dat
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -25,6 +27,7 @@ import mariadb_server
 from record_shop import run_script, running, until, write_files
 from sqlwright import Client, connect
 from sqlwright.config import Settings
+from sqlwright.lines import cell, members
 
 CASES = Path(__file__).parent / "cases"
 TYPES = {
@@ -212,6 +215,22 @@ class Ways:
                 self.expect(known[int(found["id"][1])], way, found["value"])
             if len(rows) != len(known):
                 self.fault(case, way, f"{len(rows)} rows, not {len(known)}")
+            await self.look_at_streams(path, known)
+
+    async def look_at_streams(self, path: str, known: dict[int, Case]) -> None:
+        case = next(iter(known.values()))
+        lines = (await self.http.get(path, headers={"accept": "application/x-ndjson"})).text.split("\n")
+        rows = [exactly(line) for line in lines[:-1]]
+        for found in rows:
+            self.expect(known[int(found["id"][1])], f"lines of {path}", found["value"])
+        if len(rows) != len(known) or lines[-1]:
+            self.fault(case, path, f"{len(rows)} lines, not {len(known)}")
+        table = (await self.http.get(path, headers={"accept": "text/csv"})).text
+        cells = list(csv.reader(io.StringIO(table, newline="")))
+        expected = [["id", "value"], *([cell(text) or "" for _, text in members(line)] for line in lines[:-1])]
+        if cells != expected:
+            wrong = [(a, b) for a, b in zip(cells, expected, strict=False) if a != b]
+            self.fault(case, f"CSV of {path}", wrong or f"{len(cells)} lines, not {len(expected)}")
 
 
 def is_whole(value: Any) -> bool:

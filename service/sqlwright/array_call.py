@@ -119,7 +119,7 @@ class _Items:
         engine, program = self._transaction.engine, self._contract.program
         groups: dict[Any, list[int]] = {}
         for position, plan in enumerate(self._plans):
-            groups.setdefault((plan.window, engine.batch_key(program, plan.values)), []).append(position)
+            groups.setdefault((plan.window, engine.batch_key(program, plan.values, plan.window)), []).append(position)
         for positions in groups.values():
             start = 0
             while start < len(positions):

@@ -134,7 +134,10 @@ class Batching:
     ) -> Result:
         """One call, alone when the query is idle. Raises what `Engine.run` and a lease raise."""
         asked = time.perf_counter()
-        key = (id(program), window, self._database.engine.batch_key(program, values))
+        shared = self._database.engine.batch_key(program, values, window)
+        if shared is None:
+            return await self._alone(_Line(None, program, window, timeout_seconds), values, asked, spent)
+        key = (id(program), window, shared)
         line = self._lines.get(key)
         if line is None:
             line = self._lines[key] = _Line(key, program, window, timeout_seconds)

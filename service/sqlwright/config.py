@@ -114,6 +114,13 @@ class Settings(BaseModel):
     send_timeout_seconds: Seconds = Field(
         default=30.0, description="a caller that takes nothing more of its answer (Linux)"
     )
+    stream_timeout_seconds: Seconds = Field(
+        default=300.0, description="a whole answer in NDJSON or CSV; each fetch is a statement of its own"
+    )
+    streams_max: Connections | None = Field(
+        default=None,
+        description="answers in NDJSON or CSV at one time, per worker: each holds a reading connection (half of them)",
+    )
     transaction_timeout_seconds: Seconds = Field(
         default=10.0, description="a whole transaction, where it names no timeout"
     )

@@ -286,6 +286,14 @@ class Database:
             found["reader"][0] = replace(reader, waiting=reader.waiting + self.batching.waiting_beside)
         return found
 
+    async def let_write_beside(self) -> None:
+        """Before somebody reads for long: see to it that others can write meanwhile."""
+        pool = self._writer.pool
+        if self.engine.readers_keep_writers_out and pool is not None and not pool.opened:
+            with suppress(SqlwrightError):  # then there is nobody who could
+                async with self.lease(Access.WRITE):
+                    pass
+
     def on_return(self, callback: Callable[[], None]) -> None:
         """Have `callback` called when the database is there again after all connections of a pool were lost: what was
         known about it may no longer hold."""

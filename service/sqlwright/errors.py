@@ -14,12 +14,13 @@
     │   └── NoRow  MoreThanOneRow  RowMismatch  ResultTooLarge
     ├── DeadlineExceeded           the whole request took longer than allowed
     ├── ClientLeft                 the caller closed the connection before there was an answer
+    ├── ReaderTooSlow              the caller took nothing of its answer for too long
     ├── QueryInvalid               the database refuses the statement itself
     ├── ReadQueryWrote             a query taken for a read tried to write
     └── DatabaseError              the database refused or failed while running a statement
         ├── UniqueViolation  ForeignKeyViolation  ExclusionViolation  InvalidValue  NotNullViolation  CheckViolation
         ├── RaisedByStatement  PermissionDenied  ProgramLimitExceeded  StatementFailed  DatabaseCorrupt
-        ├── DatabaseUnavailable  AcquireTimeout  TooManyWaiting  SerializationFailure
+        ├── DatabaseUnavailable  AcquireTimeout  TooManyWaiting  TooManyStreams  SerializationFailure
         └── LockTimeout  StatementTimeout  OutcomeUnknown
 
 Drivers' exceptions become these at one boundary per engine; these become statuses in one table (`http/problems.py`).
@@ -235,6 +236,12 @@ class ClientLeft(SqlwrightError):
     code = "client_left"
 
 
+class ReaderTooSlow(SqlwrightError):
+    """For the log and the metrics: the rest of the answer is not sent."""
+
+    code = "reader_too_slow"
+
+
 class QueryInvalid(SqlwrightError):
     """The database refuses the statement (a missing table, a syntax error): the file or the schema must change."""
 
@@ -350,6 +357,13 @@ class AcquireTimeout(DatabaseError):
 
 class TooManyWaiting(DatabaseError):
     code = "too_many_waiting"
+    retryable = True
+
+
+class TooManyStreams(DatabaseError):
+    """Answers that hold a connection for as long as their callers read: some are kept for others."""
+
+    code = "too_many_streams"
     retryable = True
 
 

@@ -53,6 +53,9 @@ class PinnedDatabase(Database):
     def status(self) -> dict[str, list[PoolStatus]]:
         return self._database.status()
 
+    async def let_write_beside(self) -> None:
+        """There is nobody else."""
+
     @property
     def opened(self) -> int:
         return self._database.opened

@@ -11,7 +11,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlwright.contract import Contract
 from sqlwright.errors import InvalidPageToken
@@ -58,6 +58,11 @@ def make_plan(contract: Contract, call: Call, *, paged: bool = True) -> Plan:
     return Plan(
         contract, query.access, contract.timeout_seconds, values=call.values, window=window, bytes_max=bytes_max
     )
+
+
+def make_stream_plan(contract: Contract, call: Call) -> Plan:
+    """Every row, as they come; a single one is bounded as on a page."""
+    return replace(make_plan(contract, call, paged=False), bytes_max=contract.page_bytes_max)
 
 
 def make_bulk_plan(contract: Contract, items: Sequence[Values]) -> Plan:

@@ -1,4 +1,4 @@
-"""One measurement: a service under wrk for some seconds."""
+"""One measurement: a service that runs, under wrk for some seconds, or one long call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from services import cpu_seconds, database_family, family, running
+from services import cpu_seconds, family
 
 from cases import Case, script
 
 SERVICE_CORE, LOAD_CORE = "0", "1"
 WARM_UP_SECONDS = 1
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_MEASURED = "%{http_code} %{time_starttransfer} %{time_total}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +25,74 @@ class Figures:
     """Processor time of the service a request, in microseconds."""
     database_us: float
     p99_ms: float
+    """Of one long call: how long it took."""
+    first_byte_ms: float = 0.0
+    growth_mib: float = 0.0
+    """Of the service's memory at its peak, during one long call."""
 
 
-def measure(name: str, case: Case, *, engine: str, url: str, queries: Path, connections: int, seconds: int) -> Figures:
-    """Raises SystemExit when an answer was not good."""
-    with (
-        running(name, url, queries, case, SERVICE_CORE) as (port, pid),
-        tempfile.NamedTemporaryFile("w", suffix=".lua") as lua,
-    ):
+def warm_up(case: Case, port: int, connections: int) -> None:
+    """Before the first measurement: connections are opened, caches filled."""
+    if not case.once:
+        with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
+            lua.write(script(case))
+            lua.flush()
+            _wrk(port, lua.name, connections, WARM_UP_SECONDS)
+
+
+def measure(
+    case: Case, keys: int, *, port: int, service: int, database: int, connections: int, seconds: int
+) -> Figures:
+    """`service` and `database` are processes, the latter 0 where there is none; a call counts as `keys` requests.
+
+    Raises SystemExit when an answer was not good.
+    """
+    if case.once:
+        return _measure_once(case, port, service, database)
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
         lua.write(script(case))
         lua.flush()
-        _wrk(port, lua.name, connections, WARM_UP_SECONDS)
-        service, database = family(pid), database_family(engine)
-        before = cpu_seconds(service), cpu_seconds(database)
+        before = _cpu_seconds(service), _cpu_seconds(database)
         count, rate, p99 = _wrk(port, lua.name, connections, seconds)
-        used = cpu_seconds(service) - before[0], cpu_seconds(database) - before[1]
-    return Figures(rate, used[0] / count * 1e6, used[1] / count * 1e6, p99)
+        after = _cpu_seconds(service), _cpu_seconds(database)
+    used = [(b - a) / count / keys * 1e6 for a, b in zip(before, after, strict=True)]
+    return Figures(rate * keys, used[0], used[1], p99)
+
+
+def _measure_once(case: Case, port: int, service: int, database: int) -> Figures:
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as body:
+        body.write(case.body)
+        body.flush()
+        command = ["taskset", "-c", LOAD_CORE, "curl", "-s", "-o", "/dev/null", "-w", _MEASURED]
+        if case.accept:
+            command += ["-H", f"Accept: {case.accept}"]
+        if case.body:
+            command += ["-H", "Content-Type: application/json", "-H", "Expect:", "--data-binary", f"@{body.name}"]
+        resident = _resident_mib(service, "VmRSS")
+        for pid in family(service):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew
+        before = _cpu_seconds(service), _cpu_seconds(database)
+        out = subprocess.run(
+            [*command, f"http://127.0.0.1:{port}{case.path}"], capture_output=True, text=True, check=True
+        ).stdout
+        after = _cpu_seconds(service), _cpu_seconds(database)
+    status, first, total = out.split()
+    if status != "200":
+        raise SystemExit(f"{case.path}: {status}")
+    growth = _resident_mib(service, "VmHWM") - resident
+    used = [(b - a) * 1e6 for a, b in zip(before, after, strict=True)]
+    return Figures(1 / float(total), used[0], used[1], float(total) * 1e3, float(first) * 1e3, growth)
+
+
+def _cpu_seconds(root: int) -> float:
+    return cpu_seconds(family(root)) if root else 0.0
+
+
+def _resident_mib(root: int, which: str) -> float:
+    kib = 0
+    for pid in family(root):
+        kib += int(_found(rf"{which}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1])
+    return kib / 1024
 
 
 def _wrk(port: int, lua: str, connections: int, seconds: int) -> tuple[int, float, float]:

@@ -10,29 +10,29 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from cases import MANY, Case
 
 HERE = Path(__file__).parent
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 10
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 OURS = "sqlwright"
 PEERS = ("floor", "handwritten", "sqlalchemy_crud")
+READY = Case("ready", "ready", "/readyz")
 BASE = "handwritten"
 """Whom the ratios are taken to."""
 
 
-def write_queries(folder: Path, case: Case) -> Path:
+def write_queries(target: Path, case: Case) -> None:
     """The folder of query files for a case: ours, and as many others as it wants."""
-    target = folder / f"queries-{case.name}"
     shutil.copytree(HERE / "queries", target)
     (target / "many").mkdir()
-    others = MANY if case.path.startswith("/queries/many") else case.queries
+    queries, is_many = case.folder
+    others = MANY if is_many else queries
     for start in range(0, others, 1000):
         (target / "many" / f"from_{start}.sql").write_text(
             "".join(
@@ -42,7 +42,6 @@ def write_queries(folder: Path, case: Case) -> Path:
             ),
             encoding="utf-8",
         )
-    return target
 
 
 def _command(name: str, port: int, url: str, queries: Path) -> list[str]:
@@ -54,32 +53,64 @@ def _command(name: str, port: int, url: str, queries: Path) -> list[str]:
     return [sys.executable, "-m", "granian", *options, "--port", str(port), f"{name}:app"]
 
 
-@contextmanager
-def running(name: str, url: str, queries: Path, case: Case, cores: str) -> Iterator[tuple[int, int]]:
-    """Port and process of a service that answers the case."""
-    port = _free_port()
-    environment = {**os.environ, "DATABASE_URL": url, "PYTHONPATH": str(HERE / "peers")}
-    command = ["taskset", "-c", cores, *_command(name, port, url, queries)]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_until_it_answers(f"http://127.0.0.1:{port}{case.sample}", case, process)
-        yield port, process.pid
-    finally:
-        _stop(process)
+class Services:
+    """Those that run. Each is started when it is first asked for and stays until the end: who waits costs nothing."""
+
+    def __init__(self, url: str, folder: Path, core: str) -> None:
+        self._url = url
+        self._folder = folder
+        self._core = core
+        self._stack = ExitStack()
+        self._running: dict[tuple[str, tuple[int, bool]], tuple[int, subprocess.Popen[bytes]]] = {}
+        self._answered: set[tuple[str, str]] = set()
+
+    def __enter__(self) -> Services:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def running(self, name: str, case: Case) -> tuple[int, int]:
+        """Port and process of a service that answers the case."""
+        key = name, case.folder if name.partition("@")[0] == OURS else (0, False)
+        if key not in self._running:
+            self._running[key] = self._start(name, case)
+            if name.partition("@")[0] == OURS:
+                # It answers before it has seen all of its queries, and is measured after that.
+                _wait_until_it_answers(self._running[key][0], READY, self._running[key][1])
+        port, process = self._running[key]
+        if (name, case.name) not in self._answered:
+            _wait_until_it_answers(port, case, process)
+            self._answered.add((name, case.name))
+        return port, process.pid
+
+    def _start(self, name: str, case: Case) -> tuple[int, subprocess.Popen[bytes]]:
+        port = _free_port()
+        queries = self._folder / "-".join(map(str, case.folder))
+        if not queries.exists():
+            write_queries(queries, case)
+        environment = {**os.environ, "DATABASE_URL": self._url, "PYTHONPATH": str(HERE / "peers")}
+        command = ["taskset", "-c", self._core, *_command(name, port, self._url, queries)]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._stack.callback(_stop, process)
+        return port, process
 
 
-def _wait_until_it_answers(url: str, case: Case, process: subprocess.Popen[bytes]) -> None:
-    body = case.body.replace("%d", "1").encode() if case.body else None
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"} if body else {})
+def _wait_until_it_answers(port: int, case: Case, process: subprocess.Popen[bytes]) -> None:
+    address, (path, body) = f"http://127.0.0.1:{port}", case.sample
+    headers = {"Content-Type": "application/json"} if body else {}
+    request = urllib.request.Request(address + path, body.encode() or None, headers)
     give_up_at = time.monotonic() + START_SECONDS
     while True:
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
+                if case.once and not body:
+                    return  # a long answer, which need not be read
                 answer.read()
         except OSError as error:
             wrong = isinstance(error, urllib.error.HTTPError) and error.code != 503
             if wrong or process.poll() is not None or time.monotonic() > give_up_at:
-                raise SystemExit(f"{url}: {error}") from None
+                raise SystemExit(f"{address}{path}: {error}") from None
         else:
             return
         time.sleep(0.1)
@@ -117,18 +148,6 @@ def family(root: int) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def database_family(engine: str) -> list[int]:
-    names = {"postgresql": "postgres", "mysql": "mariadbd"}
-    if engine not in names:
-        return []
-    return [
-        int(pid)
-        for pid in subprocess.run(
-            ["pgrep", "-x", names[engine]], capture_output=True, text=True, check=False
-        ).stdout.split()
-    ]
 
 
 def cpu_seconds(processes: list[int]) -> float:

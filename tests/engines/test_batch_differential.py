@@ -134,12 +134,12 @@ async def fill(bench: Bench, draw: Draw) -> None:
 async def compare(bench: Bench, contract: Contract, items: list[list[Any]], rng: random.Random) -> bool:
     """Whether the items ran as one statement."""
     engine, query, program = bench.database.engine, contract.query, contract.program
-    key = engine.batch_key(program, items[0])
-    items = [item for item in items if engine.batch_key(program, item) == key]
     window = None
     if query.cardinality is Cardinality.MANY and rng.random() < 0.8:
         offset = 0 if query.statement.has_limit else rng.choice((0, 0, 2))
         window = Window(rng.choice((1, 3, 100)), offset, rng.choice((UNBOUNDED, UNBOUNDED, 40, 400)))
+    key = engine.batch_key(program, items[0], window)
+    items = [item for item in items if engine.batch_key(program, item, window) == key]
     async with bench.database.lease(Access.READ) as lease:
         alone = [await outcome(engine.run(lease, program, item, window=window, timeout_seconds=9)) for item in items]
     async with bench.database.lease(Access.READ) as lease:

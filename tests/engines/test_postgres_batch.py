@@ -118,7 +118,7 @@ async def test_a_page_that_another_follows_keeps_the_order_of_a_lone_call(client
 async def test_lists_and_nulls_are_of_one_batch_only_where_they_agree(client: Client) -> None:
     query = make_query("SELECT id FROM item WHERE id = ANY (:ids::int[]) AND k > :k ORDER BY id LIMIT :n")
     program = client.engine.compile(query, await client.describe(query))
-    keys = [client.engine.batch_key(program, values) for values in (
+    keys = [client.engine.batch_key(program, values, Window(9)) for values in (
         [[1, 2], 3, 4], [[1, 2], 5, 6], [[1], 3, 4], [[1, 2], 3, None], [[1, 2], None, 4], [None, 3, 4],
     )]  # fmt: skip
     assert keys[0] == keys[1]

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from sqlwright.http.negotiation import accepts_json, is_json
+from sqlwright.errors import NotAcceptable
+from sqlwright.http.negotiation import choose, is_json
+
+CASES = json.loads((Path(__file__).parent.parent / "cases" / "negotiation.json").read_text(encoding="utf-8"))
+"""`Accept`, and what comes of it: for an object, for many rows; null for 406."""
 
 
-@pytest.mark.parametrize(
-    ("accept", "expected"),
-    [
-        ("application/json", True),
-        ("APPLICATION/JSON", True),
-        ("*/*", True),
-        ("application/*;q=0.1", True),
-        ("text/html, */*;q=0.01", True),
-        ("text/html", False),
-        ("application/xml, text/*", False),
-        ("application/json;q=0", False),
-        ("application/json; q=0.0, */*", False),
-        ("application/*;q=0, */*;q=1", False),
-        ("*/*;q=0, application/json", True),
-        ("application/json;version=1;q=0.5", True),
-        ("application/problem+json", False),
-        ("nonsense", False),
-    ],
-)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["accept"])
 @pytest.mark.reliability(6)
-def test_accept(accept: str, expected: bool) -> None:
-    assert accepts_json(accept.encode()) is expected
+def test_accept(case: dict[str, str | None]) -> None:
+    assert case["accept"] is not None
+    for streams, expected in ((False, case["object"]), (True, case["rows"])):
+        if expected is None:
+            with pytest.raises(NotAcceptable, match="application/json"):
+                choose(case["accept"].encode(), streams=streams)
+        else:
+            assert choose(case["accept"].encode(), streams=streams) == expected
+
+
+def test_a_long_header_is_not_remembered() -> None:
+    with pytest.raises(NotAcceptable):
+        choose(b"application/json," + b"a" * 1000, streams=True)
 
 
 @pytest.mark.parametrize(

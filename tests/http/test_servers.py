@@ -16,7 +16,7 @@ from server_process import Server, start
 
 @pytest.fixture(params=["granian", "uvicorn"])
 def server(request: pytest.FixtureRequest, shop_url: str, queries: Path) -> Iterator[Server]:
-    with start(request.param, shop_url, queries) as server:
+    with start(request.param, shop_url, queries, log_calls=True) as server:
         server.until("/readyz", 200)
         yield server
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -12,8 +12,8 @@ from sqlwright.client.source import Memory
 from sqlwright.errors import SqlwrightError, TransactionClosed
 from sqlwright.execute import Where
 from sqlwright.plan import Plan
-from sqlwright.query import Access, Result
 from sqlwright.rows import Mapper, RowReader
+from sqlwright.streams import RowStream
 from sqlwright.transaction import OpenTransaction
 
 T = TypeVar("T")
@@ -42,8 +42,7 @@ class Stream(Generic[T]):
         self._query = ""
         self._rows: Iterator[Any] = iter(())
         self._reader: RowReader | None = None
-        self._chunks: AsyncIterator[Result] | None = None
-        self._holding: Any = None
+        self._pieces: RowStream | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = False
 
@@ -73,9 +72,9 @@ class Stream(Generic[T]):
         await self._end(GeneratorExit())
 
     def __del__(self) -> None:
-        if self._holding is None or self._loop is None or self._loop.is_closed():
+        if self._pieces is None or not self._pieces.holds or self._loop is None or self._loop.is_closed():
             return
-        leaving, self._holding = _leave(self._holding), None
+        leaving = _leave(self._pieces)
         try:
             running: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
@@ -92,9 +91,9 @@ class Stream(Generic[T]):
         """The next piece, or the end."""
         try:
             self._refuse_ended()
-            if self._chunks is None:
-                self._chunks = await self._start()
-            result = await anext(self._chunks, None)
+            if self._pieces is None:
+                self._pieces = await self._start()
+            result = await self._pieces.fetch()
         except BaseException as error:
             await self._end(error)
             raise
@@ -108,7 +107,7 @@ class Stream(Generic[T]):
         if isinstance(self._where, OpenTransaction) and self._where.left:
             raise TransactionClosed("the transaction of this stream has ended")  # its connection is another's now
 
-    async def _start(self) -> AsyncIterator[Result]:
+    async def _start(self) -> RowStream:
         plan = await self._plan()
         query = plan.contract.query
         if self._mapper is not None and plan.contract.columns:
@@ -117,24 +116,8 @@ class Stream(Generic[T]):
             self._require(query.name, query.isolation)
         self._query = query.name
         self._reader = self._memory.reader_of(plan.contract)
-        holding = self._where.lease(Access.READ)
         self._loop = asyncio.get_running_loop()
-        lease = await holding.__aenter__()
-        self._holding = holding
-        chunks = self._where.engine.stream(
-            lease,
-            plan.contract.program,
-            plan.values,
-            chunk_rows=self._chunk_rows,
-            timeout_seconds=plan.timeout_seconds,
-        )
-        if isinstance(self._where, OpenTransaction) or (lease.read_only and not lease.in_transaction):
-            return chunks
-        # A database of one connection (in memory, or pinned by a test): what is called inside of the loop needs it.
-        read = [chunk async for chunk in chunks]
-        self._holding = None
-        await holding.__aexit__(None, None, None)
-        return _again(read)
+        return RowStream(self._where, plan, chunk_rows=self._chunk_rows)
 
     def _require(self, name: str, isolation: Any) -> None:
         if not isinstance(self._where, OpenTransaction):
@@ -145,20 +128,14 @@ class Stream(Generic[T]):
 
     async def _end(self, error: BaseException | None) -> None:
         self._ended = True
-        holding, self._holding = self._holding, None
-        self._chunks = None
-        if holding is not None:
-            await holding.__aexit__(type(error) if error is not None else None, error, None)
+        pieces, self._pieces = self._pieces, None
+        if pieces is not None:
+            await pieces.end(error)
 
 
-async def _again(chunks: list[Result]) -> AsyncIterator[Result]:
-    for chunk in chunks:
-        yield chunk
-
-
-async def _leave(holding: Any) -> None:
+async def _leave(pieces: RowStream) -> None:
     with suppress(SqlwrightError):  # nobody is there to be told
-        await holding.__aexit__(GeneratorExit, GeneratorExit(), None)
+        await pieces.end(GeneratorExit())
 
 
 def _run_now(leaving: Coroutine[Any, Any, None]) -> None:

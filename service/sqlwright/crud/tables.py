@@ -66,6 +66,15 @@ class Tables:
 
         return await self._build(name, "list", build)
 
+    async def stream_from_query_string(self, name: str, raw: bytes) -> Operation:
+        """The same for rows that come as one answer: all of them, or as many as the window of its plan says."""
+
+        async def build(table: Table) -> Operation:
+            asked = read_query_string(table, raw)
+            return await self._list(table, asked, lambda v: v.streamed().from_query_string(asked.rest), paged=False)
+
+        return await self._build(name, "list", build)
+
     async def list(
         self,
         name: str,

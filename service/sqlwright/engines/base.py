@@ -14,6 +14,7 @@ from sqlwright.engines.measured import Measured
 from sqlwright.engines.pool import Pool
 from sqlwright.errors import SqlwrightError
 from sqlwright.query import (
+    UNBOUNDED,
     Access,
     Description,
     Explanation,
@@ -112,6 +113,9 @@ class Engine(ABC):
     limits_connections: ClassVar[bool] = False
     """There is a server that gives a user so many connections and no more (`connections_max`)."""
 
+    readers_keep_writers_out: ClassVar[bool] = False
+    """Until there has been one who writes, nobody can begin to while somebody reads."""
+
     def has_one_pool(self, address: Address) -> bool:  # noqa: ARG002 - for engines where it depends
         """True where reading and writing must share one connection (a database in memory)."""
         return False
@@ -141,8 +145,13 @@ class Engine(ABC):
         run in the usual way, because it is not known to be short, took too long, or failed."""
         raise NotImplementedError
 
-    def batch_key(self, program: Program, values: Values) -> Hashable:  # noqa: ARG002 - for engines that have one
-        """What must be equal for calls of `program.many` to run together."""
+    def batch_key(
+        self,
+        program: Program,  # noqa: ARG002 - for engines that have one
+        values: Values,  # noqa: ARG002
+        window: Window | None,  # noqa: ARG002
+    ) -> Hashable:
+        """What must be equal for calls of `program.many` to run together; None for a call that cannot with any."""
         return ()
 
     async def run_many(
@@ -218,9 +227,18 @@ class Engine(ABC):
     # --- beyond single calls ------------------------------------------------------------------------------------
 
     def stream(
-        self, lease: Any, program: Program, values: Values, *, chunk_rows: int, timeout_seconds: float | None
+        self,
+        lease: Any,
+        program: Program,
+        values: Values,
+        *,
+        chunk_rows: int,
+        timeout_seconds: float | None,
+        chunk_bytes: int = UNBOUNDED,
+        separator: str = ",",
     ) -> AsyncGenerator[Result, None]:
-        """The rows of a many-row read from a server-side cursor, up to `chunk_rows` a Result. Who leaves early just
+        """The rows of a many-row read from a server-side cursor, up to `chunk_rows` a Result, and less where they would
+        have much more than `chunk_bytes`; joined by `separator`, a comma or a line break. Who leaves early just
         releases the lease, closed generator or not. `timeout_seconds` bounds each fetch, not the whole."""
         raise NotImplementedError
 

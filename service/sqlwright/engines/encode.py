@@ -61,11 +61,18 @@ class RowEncoder:
 
     def rows(self, rows: Sequence[Row]) -> bytes:
         """JSON objects joined by commas."""
+        # Without the brackets: the caller joins pieces.
+        return orjson.dumps(self._made(rows))[1:-1]
+
+    def joined(self, rows: Sequence[Row], separator: str) -> bytes:
+        """JSON objects joined by commas, or by something else."""
+        return self.rows(rows) if separator == "," else separator.encode().join(map(orjson.dumps, self._made(rows)))
+
+    def _made(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         if self._objects is None:
             self._objects = _objects(self.names)
         columns = [write(values) for write, values in zip(self.writers, zip(*rows))]  # noqa: B905 - of one length by construction
-        # Without the brackets: the caller joins pieces.
-        return orjson.dumps(self._objects(columns))[1:-1]
+        return self._objects(columns)
 
     def page(self, rows: Sequence[Row], bytes_max: int) -> tuple[bytes, int]:
         """The JSON of the first rows that have room, and how many those are."""

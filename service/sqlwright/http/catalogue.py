@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlwright.contract import Contracts
+from sqlwright.http.negotiation import media_types
 from sqlwright.http.schemas import default_value
 from sqlwright.http.service import query_path
 from sqlwright.query import Access, Cardinality, Column, Kind, Parameter, Query
@@ -36,6 +37,7 @@ def _entry(query: Query, contracts: Contracts, root_path: str) -> dict[str, Any]
         "cardinality": query.cardinality.value,
         "access": query.access.value,
         "paged": query.is_paged,
+        "media_types": media_types(streams=query.is_paged),
         "takes_array": query.access is Access.READ or query.cardinality is Cardinality.BULK,
         "parameters": [_parameter(parameter) for parameter in parameters],
         # Not yet known until the database has been asked.

@@ -11,7 +11,8 @@ from sqlwright.http.service import QUERIES_PATH, TABLES_PATH, TRANSACTION_PATH, 
 from sqlwright.http.tables import call_table
 from sqlwright.http.transaction import call_transaction
 
-Handler = Callable[[Service, Exchange, Receive], Awaitable[Answer]]
+Handler = Callable[[Service, Exchange, Receive], Awaitable[Answer | None]]
+"""Gives the answer, or None when it has been sent."""
 
 _TREES: dict[str, Handler] = {QUERIES_PATH: call, TABLES_PATH: call_table}
 _PATHS: dict[str, Handler] = {TRANSACTION_PATH: call_transaction}

@@ -51,6 +51,8 @@ class Exchange:
     executing = False
     """The statement may have been sent."""
     receive: Receive | None = None
+    send: Send | None = None
+    """For an answer that is sent in pieces."""
     task: asyncio.Task[Any] | None = None
     """Who runs the call, while it can be cancelled."""
     ends_at = math.inf
@@ -93,6 +95,11 @@ class Exchange:
             return self.headers.get(name)
         values = [value for key, value in self.scope["headers"] if key == name]
         return b", ".join(values) if values else None
+
+    @property
+    def has_close(self) -> bool:
+        """Whether an answer can say that it is the last. HTTP/2 has no such header; there the server says it."""
+        return not str(self.scope.get("http_version", "")).startswith("2")
 
     @property
     def instance(self) -> str:

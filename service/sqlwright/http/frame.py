@@ -36,12 +36,13 @@ class Frame:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self.exchange(scope)
+        exchange.send = send
         self._service.metrics.begin()
         try:
             answer = await self._answer(exchange, scope, receive, send)
             if answer is not None:
                 if self._service.leaving:
-                    exchange.last = _says_close(exchange)
+                    exchange.last = exchange.has_close
                 await send_answer(exchange, answer, send)
         except Exception as error:
             # The answer could not be sent, or broke off: the caller has gone, and only the log can be told.
@@ -53,10 +54,10 @@ class Frame:
             self._service.metrics.end(exchange, seconds)
             self._service.log.call(exchange, seconds)
             # A traceback leads back here: such a cycle would keep the connection open until garbage is collected.
-            exchange.error = None
+            exchange.error = exchange.send = None
 
     async def _answer(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> Answer | None:
-        """The answer to send, or None when FastAPI has sent it."""
+        """The answer to send, or None when it has been sent: by FastAPI, or piece by piece."""
         try:
             self._guard.check(exchange)
             if exchange.cors_origin is not None and exchange.method == "OPTIONS":
@@ -73,7 +74,7 @@ class Frame:
             return problem(exchange, error, development=self._service.settings.development)
         return None
 
-    async def _attended(self, handler: Handler, exchange: Exchange, receive: Receive) -> Answer:
+    async def _attended(self, handler: Handler, exchange: Exchange, receive: Receive) -> Answer | None:
         """One of our calls, for as long as its caller waits for it."""
         callers = self._service.callers
         callers.enter(exchange, receive)
@@ -93,7 +94,7 @@ def _outgoing(service: Service, exchange: Exchange, send: Send) -> Send:
     async def forward(message: Message) -> None:
         if message["type"] == "http.response.start":
             exchange.status = message["status"]
-            exchange.last = service.leaving and _says_close(exchange)
+            exchange.last = service.leaving and exchange.has_close
             names = {name for name, _ in message["headers"]}
             extra: list[Header] = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
             added = [header for header in extra if header[0] not in names]
@@ -103,11 +104,6 @@ def _outgoing(service: Service, exchange: Exchange, send: Send) -> Send:
         await send(message)
 
     return forward
-
-
-def _says_close(exchange: Exchange) -> bool:
-    """HTTP/2 has no such header; there the server says it by other means."""
-    return not str(exchange.scope.get("http_version", "")).startswith("2")
 
 
 def _preflight() -> Answer:

@@ -69,7 +69,7 @@ class Log:
             "query": exchange.query,
             **_outcome(exchange, total_seconds),
         }
-        cause = _cause(exchange.error) if exchange.status >= 500 else ""
+        cause = _cause(exchange.error) if exchange.status >= 500 or exchange.status == 200 else ""
         if cause:
             fields["cause"] = cause.encode("utf-8", "backslashreplace").decode("utf-8")
         self._write(fields, self._call_text(exchange, total_seconds, cause))

@@ -8,21 +8,29 @@ from sqlwright.errors import NotAcceptable, UnsupportedMediaType
 
 _HEADER_BYTES_MAX = 1000
 """Of the headers that are read here, so that what is remembered of them is bounded."""
-_RANGES = {"application/json": 2, "application/*": 1, "*/*": 0}
+JSON, NDJSON, CSV = "application/json", "application/x-ndjson", "text/csv"
+_OFFERS = {False: (JSON,), True: (JSON, NDJSON, CSV)}
 
 
 @lru_cache(maxsize=256)
-def accepts_json(accept: bytes) -> bool:
-    """RFC 9110 §12.5.1: the most specific range decides, and q=0 refuses."""
-    best, quality = -1, 0.0
+def _chosen(accept: bytes, streams: bool) -> str | None:
+    """RFC 9110 §12.5.1: for each of our types the most specific range decides, and q=0 refuses.
+
+    Of those that are equally welcome, the one that is named wins, and then the first.
+    """
+    ranges: dict[str, float] = {}
     for part in accept.decode("latin-1").lower().split(","):
         name, *parameters = (piece.strip() for piece in part.split(";"))
-        rank = _RANGES.get(name, -1)
-        if rank > best:
-            best, quality = rank, _quality(parameters)
-        elif rank == best >= 0:
-            quality = max(quality, _quality(parameters))
-    return quality > 0
+        ranges[name] = max(ranges.get(name, 0.0), _quality(parameters))
+    best: tuple[float, int] = (0.0, -1)
+    chosen = None
+    for offer in _OFFERS[streams]:
+        for rank, name in enumerate((offer, f"{offer.partition('/')[0]}/*", "*/*")):
+            if name in ranges:
+                if ranges[name] > 0 and (ranges[name], -rank) > best:
+                    best, chosen = (ranges[name], -rank), offer
+                break
+    return chosen
 
 
 def _quality(parameters: list[str]) -> float:
@@ -36,11 +44,27 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
+def choose(accept: bytes | None, *, streams: bool) -> str:
+    """The media type of the answer; JSON where nothing else is asked for. `streams` where it may be one of rows.
+
+    Raises `NotAcceptable`.
+    """
+    if accept is None or accept == b"*/*" or not accept.strip():
+        return JSON
+    chosen = _chosen(accept, streams) if len(accept) <= _HEADER_BYTES_MAX else None
+    if chosen is None:
+        raise NotAcceptable(f"answers are {' or '.join(_OFFERS[streams])}, which Accept does not allow")
+    return chosen
+
+
 def check_accept(accept: bytes | None) -> None:
-    if accept is None or not accept.strip():
-        return
-    if len(accept) > _HEADER_BYTES_MAX or not accepts_json(accept):
-        raise NotAcceptable("answers are application/json, which Accept does not allow")
+    """For answers that are JSON."""
+    choose(accept, streams=False)
+
+
+def media_types(*, streams: bool) -> tuple[str, ...]:
+    """What can be chosen from."""
+    return _OFFERS[streams]
 
 
 @lru_cache(maxsize=256)

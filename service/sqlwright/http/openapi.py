@@ -14,6 +14,8 @@ from sqlwright.http.openapi_tables import TablePaths
 from sqlwright.http.openapi_transaction import transaction_path
 from sqlwright.http.schemas import (
     PROBLEM,
+    ROW_CONTENT,
+    ROW_SCHEMAS,
     Schema,
     columns_schema,
     object_schema,
@@ -105,7 +107,7 @@ def _document(paths: dict[str, Any]) -> dict[str, Any]:
         "info": {"title": "sqlwright", "version": __version__, "description": "SQL files and tables as calls."},
         "paths": paths,
         "components": {
-            "schemas": {"Problem": _PROBLEM_SCHEMA},
+            "schemas": {"Problem": _PROBLEM_SCHEMA, **ROW_SCHEMAS},
             "responses": {
                 "Problem": {
                     "description": "What went wrong",
@@ -143,7 +145,10 @@ class _Writer:
             "responses": {
                 "200": {
                     "description": "OK",
-                    "content": {"application/json": {"schema": self._result(query, contract)}},
+                    "content": {
+                        "application/json": {"schema": self._result(query, contract)},
+                        **(ROW_CONTENT if query.is_paged else {}),
+                    },
                 },
                 "default": PROBLEM,
             },

@@ -7,7 +7,15 @@ from typing import Any
 from sqlwright.config import Settings
 from sqlwright.crud import Table, TableColumn
 from sqlwright.crud.filters import OPERATORS, RESERVED, operators_of
-from sqlwright.http.schemas import PROBLEM, Schema, columns_schema, object_schema, page_parameters, parameter_schema
+from sqlwright.http.schemas import (
+    PROBLEM,
+    ROW_CONTENT,
+    Schema,
+    columns_schema,
+    object_schema,
+    page_parameters,
+    parameter_schema,
+)
 from sqlwright.http.table_catalogue import ITEM, ROWS, Methods, row_path, table_path
 from sqlwright.query import Column, Kind, Literal, Parameter, Rules, SqlType
 
@@ -83,7 +91,8 @@ class TablePaths:
             schema = object_schema(
                 {"data": {"type": "array", "items": self._row}, "next": {"type": ["string", "null"]}}
             )
-        answer: dict[str, Any] = {"description": "OK", "content": {"application/json": {"schema": schema}}}
+        content = {"application/json": {"schema": schema}, **(ROW_CONTENT if kind == "list" else {})}
+        answer: dict[str, Any] = {"description": "OK", "content": content}
         if kind != "create":
             return {"200": answer}
         many = object_schema({"affected": {"type": "integer"}})

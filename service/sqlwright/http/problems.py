@@ -55,6 +55,7 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.ReadQueryWrote: (500, "A reading query tried to write"),
     errors.DeadlineExceeded: (504, "Out of time"),
     errors.ClientLeft: (499, "The caller has left"),  # nginx's number: only the log and the metrics see it
+    errors.ReaderTooSlow: (499, "The caller reads too slowly"),  # as the one before
     errors.DatabaseError: (500, "Database error"),
     errors.UniqueViolation: (409, "Unique constraint violated"),
     errors.ForeignKeyViolation: (409, "Foreign key constraint violated"),
@@ -70,6 +71,7 @@ STATUSES: Mapping[type[SqlwrightError], tuple[int, str]] = {
     errors.DatabaseUnavailable: (503, "Database unavailable"),
     errors.AcquireTimeout: (503, "No free connection"),
     errors.TooManyWaiting: (503, "Too many waiting calls"),
+    errors.TooManyStreams: (503, "Too many streams"),
     errors.SerializationFailure: (503, "Conflict with another transaction"),
     errors.LockTimeout: (503, "Locked by another transaction"),
     errors.StatementTimeout: (504, "Statement timeout"),

@@ -15,8 +15,12 @@ from sqlwright.plan import Plan
 from sqlwright.query import Result
 
 _JSON: Header = (b"content-type", b"application/json")
-_EXPOSED = b"Link, Location, Preference-Applied, Retry-After, Server-Timing, X-Request-Id"
-_COMMON: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+VARY: Header = (b"vary", b"accept")
+"""Of rows, which come as JSON, NDJSON or CSV."""
+COMMON_HEADERS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+
+
+_EXPOSED = b"Link, Location, Preference-Applied, Retry-After, Server-Timing, X-CSV-Formulas, X-Request-Id"
 
 
 @dataclass(slots=True)
@@ -37,6 +41,8 @@ def respond(exchange: Exchange, plan: Plan, result: Result) -> Answer:
     begun = time.perf_counter()
     body, token = render_body(plan, result)
     answer = timed(exchange, body, result, time.perf_counter() - begun)
+    if plan.window is not None:
+        answer.headers = [*answer.headers, VARY]
     if token is not None and exchange.method != "POST":
         answer.headers = [*answer.headers, (b"link", _next_link(exchange, token))]
     return answer
@@ -49,12 +55,17 @@ def timed(exchange: Exchange, body: bytes, result: Result, encode_seconds: float
     exchange.database_seconds = result.database_seconds
     exchange.encode_seconds = encode_seconds
     exchange.together = result.together
+    return Answer(200, body, [_JSON, timing_header(exchange)])
+
+
+def timing_header(exchange: Exchange) -> Header:
+    """What the call took so far."""
     timing = b"queue;dur=%.2f, db;dur=%.2f, encode;dur=%.2f" % (
         exchange.waited_seconds * 1000,
         exchange.database_seconds * 1000,
         exchange.encode_seconds * 1000,
     )
-    return Answer(200, body, [_JSON, (b"server-timing", timing)])
+    return b"server-timing", timing
 
 
 def _next_link(exchange: Exchange, token: str) -> bytes:
@@ -68,7 +79,7 @@ def _next_link(exchange: Exchange, token: str) -> bytes:
 async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
     """Two messages: the head, and the whole body (none for HEAD and 204)."""
     exchange.status = answer.status
-    headers = [*answer.headers, *_COMMON, (b"x-request-id", exchange.request_id.encode("ascii"))]
+    headers = [*answer.headers, *COMMON_HEADERS, (b"x-request-id", exchange.request_id.encode("ascii"))]
     if exchange.last or exchange.cors_origin is not None:
         headers += _unusual_headers(exchange)
     if answer.status != 204:

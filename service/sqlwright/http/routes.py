@@ -12,12 +12,13 @@ from sqlwright.http.array_call import call_array
 from sqlwright.http.calls import BODY_BYTES_ON_LOOP_MAX, beside, check_method, parse_body, refuse_query_string
 from sqlwright.http.catalogue import render_catalogue
 from sqlwright.http.exchange import Exchange, Receive
-from sqlwright.http.negotiation import check_accept
+from sqlwright.http.negotiation import JSON, check_accept, choose
 from sqlwright.http.request_body import read_body
 from sqlwright.http.responses import Answer, json_answer, respond
 from sqlwright.http.rows_body import parse_rows, read_rows
 from sqlwright.http.service import QUERIES_PATH, Served, Service, query_path
-from sqlwright.plan import Plan, make_bulk_plan, make_plan
+from sqlwright.http.streaming import StreamAnswer
+from sqlwright.plan import Plan, make_bulk_plan, make_plan, make_stream_plan
 from sqlwright.query import Access, Cardinality, Query
 
 _NAME_LENGTH_MAX = 200
@@ -25,7 +26,7 @@ _READING = ("GET", "HEAD", "POST")
 _WRITING = ("POST",)
 
 
-async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer:
+async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer | None:
     """Answer a request for a path at or below /queries."""
     query = service.served.by_path.get(exchange.path)
     if query is None:
@@ -34,8 +35,11 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
     exchange.access = query.access
     service.database.refuse_when_full(query.access)
     _check_method(exchange, _READING if query.access is Access.READ else _WRITING)
-    check_accept(exchange.every(b"accept"))
+    media_type = choose(exchange.every(b"accept"), streams=query.is_paged)
     exchange.ends_at = exchange.started + _deadline_seconds(query, service.settings)
+    if media_type != JSON:
+        await _stream(service, exchange, receive, query, media_type)
+        return None
     try:
         content: object = None
         size = 0
@@ -61,6 +65,27 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
         service.doubt(query)
         raise
     return respond(exchange, plan, result)
+
+
+async def _stream(service: Service, exchange: Exchange, receive: Receive, query: Query, media_type: str) -> None:
+    """Rows as they come. The time of a request is that of the first ones."""
+    try:
+        body = await _read(service.settings, query, exchange, receive) if exchange.method == "POST" else b""
+        content = await beside(len(body), parse_body, service.settings, body)
+        exchange.complete = True
+        contract = service.contracts.ready(query) or await service.contracts.get(query)
+        validator = contract.validator.streamed()
+        if exchange.method == "POST":
+            asked = await beside(len(body), validator.from_json, content, exchange.query_string)
+        else:
+            asked = validator.from_query_string(exchange.query_string)
+        exchange.plan = make_stream_plan(contract, asked)
+        answer = StreamAnswer(service, exchange, exchange.plan, media_type, asked.limit)
+        await answer.open()
+    except StatementFailed:
+        service.doubt(query)
+        raise
+    await answer.send()
 
 
 async def _read(settings: Settings, query: Query, exchange: Exchange, receive: Receive) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from sqlwright.http.negotiation import CSV, NDJSON
 from sqlwright.parameters.arguments import UNTYPED
 from sqlwright.query import Column, Kind, Literal, Parameter, SqlType
 
@@ -15,6 +16,18 @@ Schema = dict[str, Any]
 
 PROBLEM = {"$ref": "#/components/responses/Problem"}
 """The response of whatever goes wrong."""
+ROW_SCHEMAS: dict[str, Schema] = {
+    "Ndjson": {
+        "type": "string",
+        "description": "all rows, a JSON object a line; what fails on the way is a last line with the one key error",
+    },
+    "Csv": {"type": "string", "description": "all rows (RFC 4180), values as they are stored; broken off on failure"},
+}
+ROW_CONTENT = {
+    NDJSON: {"schema": {"$ref": "#/components/schemas/Ndjson"}},
+    CSV: {"schema": {"$ref": "#/components/schemas/Csv"}},
+}
+"""What many rows come as, besides pages of JSON."""
 _INTEGERS = frozenset({Kind.INT2, Kind.INT4, Kind.INT8})
 _NUMBERS = _INTEGERS | {Kind.NUMERIC, Kind.FLOAT4, Kind.FLOAT8}
 _BIG = frozenset({Kind.INT8, Kind.NUMERIC})
@@ -90,7 +103,7 @@ def page_parameters(rows: int | None, rows_max: int | None) -> list[dict[str, An
         limit |= {"maximum": rows_max, "default": rows}
     token: Schema = {"type": "string", "minLength": 1}
     return [
-        {"name": "limit", "in": "query", "description": "rows of a page", "schema": limit},
+        {"name": "limit", "in": "query", "description": "rows of a page; in all of NDJSON and CSV", "schema": limit},
         {"name": "next", "in": "query", "description": "`next` of the page before", "schema": token},
     ]
 

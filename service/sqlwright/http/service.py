@@ -104,6 +104,9 @@ class Service:
         self.callers = Callers()
         self.metrics = Metrics(self._pools, None if snapshot is None else statistics_folder(snapshot))
         self.snapshot = snapshot
+        self.streams = 0
+        """Answers that hold a reading connection while they are sent, `streams_max` at most."""
+        self.streams_max = settings.streams_max or max(1, self.database.connections[1] // 2)
         self.leaving = False
         """This process takes no more connections: every answer closes its own."""
         self.draining = False

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import quote, unquote
 
 from sqlwright.crud import Operation, PathKey, Resolution, Table, location, perform
-from sqlwright.errors import NotFound
+from sqlwright.errors import NotFound, StatementFailed
 from sqlwright.http.calls import beside, check_method, deadline, parse_body, refuse_query_string
 from sqlwright.http.exchange import Exchange, Receive
-from sqlwright.http.negotiation import check_accept, preferences
+from sqlwright.http.negotiation import JSON, check_accept, choose, preferences
 from sqlwright.http.request_body import read_body, too_large
 from sqlwright.http.responses import Answer, json_answer, respond
 from sqlwright.http.rows_body import parse_rows, read_rows
 from sqlwright.http.service import Service
+from sqlwright.http.streaming import StreamAnswer
 from sqlwright.http.table_catalogue import ITEM, ROWS, describe_table, methods_of, table_path
 from sqlwright.parameters import Cells
 from sqlwright.parameters.query_string import split_query_string
@@ -25,7 +27,7 @@ _RESOLUTIONS: dict[str, Resolution] = {"merge-duplicates": "merge", "ignore-dupl
 _PREFER_BYTES_MAX = 1000
 
 
-async def call_table(service: Service, exchange: Exchange, receive: Receive) -> Answer:
+async def call_table(service: Service, exchange: Exchange, receive: Receive) -> Answer | None:
     """Answer a request for a path at or below /tables."""
     exchange.access = Access.READ if exchange.method in _READING else Access.WRITE
     service.database.refuse_when_full(exchange.access)
@@ -40,18 +42,21 @@ async def call_table(service: Service, exchange: Exchange, receive: Receive) -> 
             hint = "a slash inside a key is written %2F" if allow else f"the rows of {table.name} have no key"
             raise NotFound("there is nothing at this path", hint=hint)
         check_method(exchange, allow)
-        check_accept(exchange.every(b"accept"))
-        content = await _content(service, exchange, receive)
-        creates = exchange.method == "POST"
-        operation = await (
-            _creation(service, exchange, table, content)
-            if creates
-            else _operation(service, exchange, table, segments[1:], content)
-        )
-        exchange.query = f"tables.{table.name}.{operation.kind}"  # not the statement's name, of which there are many
-        exchange.plan = operation.plans[-1]
-        exchange.executing = True
-        plan, result = await perform(service.database, operation, exchange)
+        lists = len(segments) == 1 and exchange.method in _READING
+        media_type = choose(exchange.every(b"accept"), streams=lists)
+        if media_type == JSON:
+            content = await _content(service, exchange, receive)
+            if exchange.method == "POST":
+                operation = await _creation(service, exchange, table, content)
+            else:
+                operation = await _operation(service, exchange, table, segments[1:], content)
+            _take(exchange, operation)
+            plan, result = await perform(service.database, operation, exchange)
+        else:
+            stream = await _open_stream(service, exchange, table, media_type)
+    if media_type != JSON:
+        await stream.send()
+        return None
     answer = respond(exchange, plan, result)
     if operation.conflict is not None:
         applied = f"resolution={operation.conflict.resolution}-duplicates".encode("ascii")
@@ -65,6 +70,29 @@ async def call_table(service: Service, exchange: Exchange, receive: Receive) -> 
         headers = [header for header in answer.headers if header[0] != b"content-type"]
         return Answer(HTTPStatus.NO_CONTENT, b"", headers)
     return answer
+
+
+def _take(exchange: Exchange, operation: Operation) -> None:
+    # Not the statement's name, of which there are many.
+    exchange.query = f"tables.{operation.table.name}.{operation.kind}"
+    exchange.plan = operation.plans[-1]
+    exchange.executing = True
+
+
+async def _open_stream(service: Service, exchange: Exchange, table: Table, media_type: str) -> StreamAnswer:
+    exchange.complete = True
+    operation = await service.tables.stream_from_query_string(table.name, exchange.query_string)
+    _take(exchange, operation)
+    plan = operation.plans[-1]
+    rows_max = None if plan.window is None else plan.window.rows
+    plan = replace(plan, window=None, bytes_max=plan.contract.page_bytes_max)
+    stream = StreamAnswer(service, exchange, plan, media_type, rows_max)
+    try:
+        await stream.open()
+    except StatementFailed:
+        operation.doubt()
+        raise
+    return stream
 
 
 async def _content(service: Service, exchange: Exchange, receive: Receive) -> object:

@@ -10,6 +10,7 @@ from sqlwright.parameters.refusal import Refused, quoted, shown
 from sqlwright.parameters.values import type_fault
 
 NAMES = ("limit", "next")
+STREAM_ROWS_MAX = 10**18 - 1
 _INTEGER = re.compile(r"-?[0-9]{1,18}").fullmatch
 
 

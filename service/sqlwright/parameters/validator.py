@@ -63,16 +63,24 @@ def compile_validator(
 class Validator:
     """Takes the calls of one query. Every method raises `InvalidParameters` with all faults of the call."""
 
-    __slots__ = ("_arguments", "_paging", "_takes", "unpaged")
+    __slots__ = ("_arguments", "_is_stream", "_paging", "_takes", "unpaged")
 
     unpaged: Validator
     """The same where all rows come: nothing is said of `limit` and `next`."""
 
-    def __init__(self, arguments: tuple[Argument, ...], paging: Mapping[str, Argument]) -> None:
+    def __init__(
+        self, arguments: tuple[Argument, ...], paging: Mapping[str, Argument], *, is_stream: bool = False
+    ) -> None:
         self._arguments = arguments
+        self._is_stream = is_stream
         self._paging = paging
         self._takes = [argument.name for argument in arguments] + list(paging)
-        self.unpaged = Validator(arguments, {}) if paging else self
+        self.unpaged = Validator(arguments, {}) if paging and not is_stream else self
+
+    def streamed(self) -> Validator:
+        """The same where all rows come as one answer, or the first `limit`, and no page follows."""
+        limit = {"limit": paging.page_argument("limit", paging.STREAM_ROWS_MAX)} if "limit" in self._paging else {}
+        return Validator(self._arguments, limit, is_stream=True)
 
     def from_query_string(self, raw: bytes) -> Call:
         """A GET: everything stands in the query string."""
@@ -234,7 +242,9 @@ class Validator:
             if len(faults) >= FAULTS_MAX:
                 return
             near = difflib.get_close_matches(clipped(name), self._takes, n=1)
-            if near:
+            if self._is_stream and name in paging.NAMES:
+                more = "all rows come in one answer, or the first `limit`; application/json has pages"
+            elif near:
                 more = f"did you mean {near[0]}?"
             elif name in paging.NAMES:
                 more = "this query has no pages"

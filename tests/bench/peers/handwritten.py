@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 URL = os.environ["DATABASE_URL"]
@@ -26,6 +26,10 @@ WIDE = "SELECT * FROM wide WHERE id >= :1 ORDER BY id LIMIT :2"
 TWENTY = "SELECT " + " + ".join(f":{n}" for n in range(1, 21)) + " AS total"
 LARGE = "SELECT length(:1) AS characters"
 ADD = "INSERT INTO added (name, price) VALUES (:1, :2)"
+CHUNK_ROWS = 1000
+EXPORT = f"SELECT i.id * 10 + d.digit AS id, {COLUMNS[4:]} FROM item i CROSS JOIN (" + (
+    " UNION ALL ".join(f"SELECT {digit} AS digit" for digit in range(10)) + ") d"
+)
 _PAIRS = "'id', i.id, 'name', i.name, 'price', i.price"
 _BELOW = "FROM item i WHERE i.id BETWEEN g.id * 10 + 1 AND g.id * 10 + 10"
 _AS_JSON = {
@@ -63,9 +67,16 @@ class Postgres:
             row = await connection.fetchrow(sql, *values)
         return row and dict(row)
 
-    async def execute_many(self, sql: str, values: list[tuple[Any, ...]]) -> None:
+    async def add(self, items: list[Row]) -> None:
+        sql = "INSERT INTO added (name, price) SELECT * FROM unnest($1::text[], $2::float8[])"
+        async with self.pool.acquire() as connection:
+            await connection.execute(sql, [item["name"] for item in items], [item["price"] for item in items])
+
+    async def chunks(self, sql: str) -> AsyncIterator[list[Row]]:
         async with self.pool.acquire() as connection, connection.transaction():
-            await connection.executemany(sql, values)
+            cursor = await connection.cursor(sql)
+            while rows := await cursor.fetch(CHUNK_ROWS):
+                yield [dict(row) for row in rows]
 
     @staticmethod
     def text(sql: str) -> str:
@@ -99,11 +110,21 @@ class SQLite:
         rows = await self.fetch(sql, *values)
         return rows[0] if rows else None
 
-    async def execute_many(self, sql: str, values: list[tuple[Any, ...]]) -> None:
+    async def add(self, items: list[Row]) -> None:
         connection = await self.idle.get()
         try:
-            await connection.executemany(sql, values)
+            await connection.executemany(ADD, [(item["name"], item["price"]) for item in items])
             await connection.commit()
+        finally:
+            self.idle.put_nowait(connection)
+
+    async def chunks(self, sql: str) -> AsyncIterator[list[Row]]:
+        connection = await self.idle.get()
+        try:
+            async with connection.execute(sql) as cursor:
+                names = [column[0] for column in cursor.description]
+                while rows := list(await cursor.fetchmany(CHUNK_ROWS)):
+                    yield [dict(zip(names, row, strict=True)) for row in rows]
         finally:
             self.idle.put_nowait(connection)
 
@@ -136,11 +157,19 @@ class MariaDB:
         rows = await self.fetch(sql, *values)
         return rows[0] if rows else None
 
-    async def execute_many(self, sql: str, values: list[tuple[Any, ...]]) -> None:
+    async def add(self, items: list[Row]) -> None:
         async with self.pool.acquire() as connection, connection.cursor() as cursor:
             await connection.begin()
-            await cursor.executemany(sql, values)
+            await cursor.executemany(ADD, [(item["name"], item["price"]) for item in items])
             await connection.commit()
+
+    async def chunks(self, sql: str) -> AsyncIterator[list[Row]]:
+        import aiomysql
+
+        async with self.pool.acquire() as connection, connection.cursor(aiomysql.SSDictCursor) as cursor:
+            await cursor.execute(sql)
+            while rows := await cursor.fetchmany(CHUNK_ROWS):
+                yield rows
 
     @staticmethod
     def text(sql: str) -> str:
@@ -206,8 +235,16 @@ async def large(request: Request) -> Response:
 
 async def add(request: Request) -> Response:
     items = orjson.loads(await request.body())
-    await database.execute_many(ADD, [(item["name"], item["price"]) for item in items])
+    await database.add(items)
     return answer({"affected": len(items)})
+
+
+async def export(_: Request) -> Response:
+    async def lines() -> AsyncIterator[bytes]:
+        async for rows in database.chunks(EXPORT):
+            yield b"".join([orjson.dumps(row, default=plain, option=orjson.OPT_APPEND_NEWLINE) for row in rows])
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
 
 
 def one_of_many(number: int) -> Route:
@@ -236,6 +273,7 @@ app = Starlette(
         Route("/queries/items/twenty", twenty),
         Route("/queries/items/nested", nested),
         Route("/queries/items/echo", echo, methods=["POST"]),
+        Route("/queries/items/export", export),
         Route("/queries/items/large", large, methods=["POST"]),
         Route("/queries/items/add", add, methods=["POST"]),
         *map(one_of_many, range(1000)),

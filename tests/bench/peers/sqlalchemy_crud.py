@@ -15,6 +15,7 @@ URL = (
     os.environ["DATABASE_URL"]
     .replace("postgresql://", "postgresql+asyncpg://")
     .replace("sqlite://", "sqlite+aiosqlite://")
+    .replace("mysql://", "mysql+aiomysql://")
 )
 engine = create_async_engine(URL, pool_size=20, max_overflow=10, pool_pre_ping=True)
 sessions = async_sessionmaker(engine, expire_on_commit=False, autoflush=False)

@@ -14,6 +14,7 @@ from sqlwright.sql.dialect import MYSQL
 _TABLES_MAX = 64
 """Of one statement: a name too many is a table of which nothing is known."""
 _NAMES = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE()"
+_SCHEMAS = "SELECT schema_name FROM information_schema.schemata"
 _COLUMNS = """
 SELECT column_name, column_type, is_nullable, extra, collation_name FROM information_schema.columns
 WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position
@@ -39,10 +40,20 @@ class MySQLCatalogue:
     integer = BIGINT
     json_functions = _JSON_FUNCTIONS
 
-    def __init__(self, names: Sequence[str], tables: Mapping[str, Mapping[str, TableColumn]], views: Iterable[str]):
-        self._names = names
+    def __init__(
+        self,
+        kinds: Mapping[str, str],
+        schemas: Iterable[str],
+        tables: Mapping[str, Mapping[str, TableColumn]],
+        views: Iterable[str],
+    ) -> None:
+        self._names = list(kinds)
         self._tables = tables
         self.views = frozenset(views)
+        """Those that the statement names."""
+        self.all_views = frozenset(name.lower() for name, kind in kinds.items() if _is_view(kind))
+        self.schemas = frozenset(name.lower() for name in schemas)
+        """All that this user sees."""
 
     def table(self, name: str) -> Mapping[str, TableColumn]:
         return self._tables.get(name.lower(), {})
@@ -58,7 +69,8 @@ class MySQLCatalogue:
 
 async def load_catalogue(session: Session, words: Sequence[Word]) -> MySQLCatalogue:
     """Everything about the tables among a statement's words. Raises the driver's errors."""
-    kinds: dict[str, str] = dict((await session.fetch(_NAMES)).rows)
+    named, schemas = await session.fetch_many([session.encoded(_NAMES), session.encoded(_SCHEMAS)])
+    kinds: dict[str, str] = dict(named.rows)
     wanted = {word.text for word in words if word.is_name} - _foreign(words, session)
     by_name: dict[str, list[str]] = {}
     for name in kinds:
@@ -69,11 +81,15 @@ async def load_catalogue(session: Session, words: Sequence[Word]) -> MySQLCatalo
     for key, found in by_name.items():
         # Of two that differ in case only, the words do not tell which is meant.
         if len(found) == 1 and len(tables) < _TABLES_MAX:
-            is_view = "view" in kinds[found[0]].lower()
+            is_view = _is_view(kinds[found[0]])
             tables[key] = await _columns(session, found[0], is_view=is_view)
             if is_view:
                 views.append(key)
-    return MySQLCatalogue(list(kinds), tables, views)
+    return MySQLCatalogue(kinds, [name for (name,) in schemas.rows], tables, views)
+
+
+def _is_view(kind: str) -> bool:
+    return "view" in kind.lower()
 
 
 def _foreign(words: Sequence[Word], session: Session) -> set[str]:

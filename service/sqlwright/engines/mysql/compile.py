@@ -42,6 +42,8 @@ class MySQLDescription(Description):
     """By what the rows of an UPDATE with RETURNING are found again."""
     doubling: tuple[Edit, ...] = ()
     """What is sent in place of items of the RETURNING, see `singles.py`."""
+    leaves_nothing: bool = False
+    """The session need not be reset after it, see `traces.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class MySQLProgram(Program):
     template: str = ""
     """All before that with `%s`, where no value changes it; empty where one does."""
     as_text: frozenset[int] = frozenset()
+    leaves_nothing: bool = False
     encoder: Encoders = field(default_factory=Encoders)
     read_back: ReadBack | None = None
     many_rows: ManyRows | None = None
@@ -134,6 +137,7 @@ def _compile(query: Query, own: MySQLDescription, encoder: Encoders) -> MySQLPro
         whole=frame.whole,
         template="" if any(slot.is_list for slot in slots) else marked.replace(_MARK, "%s"),
         as_text=own.as_text,
+        leaves_nothing=own.leaves_nothing,
         encoder=encoder,
     )
 

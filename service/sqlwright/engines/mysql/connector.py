@@ -1,7 +1,9 @@
-"""How sessions are opened, reset after each use, stopped on the server and ended.
+"""How sessions are opened, reset, stopped on the server and ended.
 
-Every session is reset after every use, because any statement may leave something behind: user variables, locks by
-GET_LOCK, temporary tables, settings. The pool's own task does that after the caller has gone.
+A session is reset after its use, because a statement may leave something behind: user variables, locks by GET_LOCK,
+temporary tables, settings. The pool's own task does that after the caller has gone. It is not reset where only reads
+ran that cannot do that (`traces.py`) and the server, which is told to watch its sessions, has not said otherwise; once
+in a while it is all the same, because views may change.
 
 A statement whose caller has left is stopped with KILL QUERY over a short connection of its own, at most `KILLERS_MAX`
 at a time. What was left is then read to its end, and the session is as good as new.
@@ -13,6 +15,7 @@ import asyncio
 import logging
 import math
 import ssl
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -24,11 +27,12 @@ from sqlwright.engines.base import SessionOptions
 from sqlwright.engines.connector import Connector
 from sqlwright.engines.hosts import open_first
 from sqlwright.engines.mysql.errors import code_of, connection_refused
-from sqlwright.engines.mysql.session import Session
+from sqlwright.engines.mysql.session import SESSION_TRACK, Session
 from sqlwright.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
+RENEW_SECONDS = 10.0
 KILLERS_MAX = 2
 KILLS_WAITING_MAX = 100
 KILL_SECONDS = 1.0
@@ -52,6 +56,7 @@ _STATEMENT_TIME = "max_statement_time"  # MariaDB, seconds
 _EXECUTION_TIME = "max_execution_time"  # MySQL, milliseconds, for SELECT alone
 _SNAPSHOT = "innodb_snapshot_isolation"  # without it a repeatable read overwrites what it has not seen
 _IDLE = "idle_transaction_timeout"  # MariaDB
+_WATCH = "session_track_state_change"  # MariaDB since 10.2, MySQL since 5.7
 _PACKET = "max_allowed_packet"
 _RECURSIONS = (
     "max_recursive_iterations",
@@ -59,7 +64,7 @@ _RECURSIONS = (
 )  # MariaDB gives the first 1,000 rounds as the whole
 _ON = ("ON", "1", "NO_LOCK", "NO_LOCK_NO_ADMIN")
 _SERVER_READS = ("read_only", "super_read_only", "innodb_read_only")
-_OTHERS = (_STATEMENT_TIME, _EXECUTION_TIME, _SNAPSHOT, _IDLE, _PACKET, *_SERVER_READS)
+_OTHERS = (_STATEMENT_TIME, _EXECUTION_TIME, _SNAPSHOT, _IDLE, _PACKET, _WATCH, *_SERVER_READS)
 
 
 class MySQLConnector(Connector[Session]):
@@ -115,45 +120,52 @@ class MySQLConnector(Connector[Session]):
             settings.append(session.time_limit(options.statement_timeout_seconds))
         if _SNAPSHOT in known:
             settings.append(f"{_SNAPSHOT} = ON")
+        if _WATCH in known:
+            settings.append(f"{_WATCH} = ON")
         if _IDLE in known:
             settings.append(f"{_IDLE} = {math.ceil(options.server_idle_seconds)}")
         if options.read_only:
             settings.append(f"{next(name for name in _READ_ONLY if name in known)} = 1")
-        session.settings = f"SET {', '.join(settings)}"
+        session.settings = f"SET {', '.join(settings)}".encode()
 
     async def _set_up(self, session: Session) -> None:
-        await session.fetch(session.settings)
+        await session.renew()
         session.timeout_seconds = self._options.statement_timeout_seconds
-        session.used = False
+        session.renewed_at = asyncio.get_running_loop().time()
 
     def is_alive(self, connection: Session) -> bool:
         return connection.is_open
 
     def is_clean(self, connection: Session) -> bool:
-        return not (connection.used or connection.is_busy or connection.in_transaction)
+        if connection.used or connection.is_busy or connection.in_transaction:
+            return False
+        return asyncio.get_running_loop().time() - connection.renewed_at < RENEW_SECONDS
 
     async def mend(self, connection: Session) -> None:
         if connection.is_busy:
             await self.stop(connection)
         try:
-            await connection.attend(connection.reset())
+            await self._set_up(connection)
         except pymysql.err.MySQLError as error:
             if code_of(error) != _INTERRUPTED:  # a KILL that came too late for its statement
                 raise
-            await connection.attend(connection.reset())
-        await self._set_up(connection)
+            await self._set_up(connection)
 
     async def stop(self, session: Session) -> None:
         """End what still runs, and read its end."""
-        if session.running is not None:
-            await asyncio.wait([session.running], timeout=_OWN_END_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OWN_END_SECONDS):
+                await self._ended(session)
         if session.is_busy:
             await self._kill("QUERY", session)
+            await self._ended(session)
+        session.running = None
+
+    @staticmethod
+    async def _ended(session: Session) -> None:
         if session.running is not None:
             await asyncio.wait([session.running])
-            session.running = None
-        if session.cursor_is_open:
-            await session.attend(session.drain())
+        await session.settle()
 
     async def _kill(self, what: str, session: Session) -> None:
         """KILL QUERY stops a statement, KILL CONNECTION the session too. The user's own ones need no right for it."""
@@ -210,7 +222,7 @@ def connect_options(url: str) -> dict[str, Any]:
         "unix_socket": query.get("unix_socket"),
         "charset": "utf8mb4",
         "ssl": _ssl_context(query),
-        "client_flag": pymysql.constants.CLIENT.FOUND_ROWS,
+        "client_flag": pymysql.constants.CLIENT.FOUND_ROWS | SESSION_TRACK,
         "autocommit": None,
         "local_infile": False,
         "program_name": "sqlwright",

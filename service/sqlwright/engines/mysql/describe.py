@@ -40,6 +40,7 @@ from sqlwright.engines.mysql.returning import (
 )
 from sqlwright.engines.mysql.session import Session
 from sqlwright.engines.mysql.singles import doubling, is_single
+from sqlwright.engines.mysql.traces import leaves_nothing
 from sqlwright.query import Access, Kind, Query, Slot, SqlType
 from sqlwright.sql.dialect import MYSQL
 from sqlwright.sql.statement import render
@@ -74,7 +75,13 @@ async def describe(session: Session, query: Query, *, big_numbers_as_text: bool)
     columns = result_columns(query.statement, scope, catalogue, fields)
     check_columns(query, columns, gives_rows=bool(columns) or query.statement.verb in _ROWS_OF_THEIR_OWN)
     key = await _key(session, query) if reads_back else ()
-    description = MySQLDescription(types, columns, as_text=uses_as_text(query, words, types), key=key)
+    description = MySQLDescription(
+        types,
+        columns,
+        as_text=uses_as_text(query, words, types),
+        key=key,
+        leaves_nothing=await leaves_nothing(session, query, catalogue),
+    )
     if query.is_paged and not query.statement.has_limit:
         description = await _paged(session, query, description)
     return await _exact(session, query, description)
@@ -94,7 +101,7 @@ async def _ask(session: Session, query: Query, types: dict[str, SqlType]) -> Seq
 
 
 async def _prepare(session: Session, sql: str) -> Sequence[Field]:
-    """A session that only reads does not even read what writes. It is one of ours, and is reset after every use."""
+    """A session that only reads does not even read what writes. The session is reset after this."""
     try:
         return await prepare(session, sql)
     except pymysql.err.MySQLError as error:

@@ -23,6 +23,7 @@ from sqlwright.engines.mysql.script import run_script
 from sqlwright.engines.mysql.stream import stream
 from sqlwright.errors import MoreThanOneRow, SqlwrightError
 from sqlwright.query import (
+    UNBOUNDED,
     Access,
     Description,
     Explanation,
@@ -78,6 +79,21 @@ class MySQLEngine(Engine):
         if run.needs_transaction(program):
             return await self._write_undoably(lease, program, values, timeout_seconds)
         return await guarded(lease, Access.WRITE, timeout_seconds, run.write(session, program, values, timeout_seconds))
+
+    async def run_many(
+        self,
+        lease: MySQLLease,
+        program: Program,
+        items: Sequence[Values],
+        *,
+        window: Window | None,
+        timeout_seconds: float,
+    ) -> list[Result]:
+        assert isinstance(program, MySQLProgram)
+        if not (lease.in_transaction and lease.only_reads) or (window is not None and not program.windowed):
+            return await super().run_many(lease, program, items, window=window, timeout_seconds=timeout_seconds)
+        work = run.read_many(lease.session, program, items, window, timeout_seconds)
+        return await guarded(lease, Access.READ, timeout_seconds * len(items), work)
 
     async def _read(
         self, lease: MySQLLease, program: MySQLProgram, values: Values, window: Window | None, timeout_seconds: float
@@ -172,9 +188,19 @@ class MySQLEngine(Engine):
         *,
         chunk_rows: int,
         timeout_seconds: float | None,
+        chunk_bytes: int = UNBOUNDED,
+        separator: str = ",",
     ) -> AsyncGenerator[Result, None]:
         assert isinstance(program, MySQLProgram)
-        return stream(lease, program, values, chunk_rows=chunk_rows, timeout_seconds=timeout_seconds)
+        return stream(
+            lease,
+            program,
+            values,
+            chunk_rows=chunk_rows,
+            chunk_bytes=chunk_bytes,
+            separator=separator,
+            timeout_seconds=timeout_seconds,
+        )
 
     async def explain(
         self, lease: MySQLLease, program: Program, values: Values, *, analyze: bool, timeout_seconds: float

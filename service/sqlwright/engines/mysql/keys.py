@@ -8,7 +8,8 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from sqlwright.engines.mysql.session import Row, Session
+from sqlwright.engines.mysql.fetched import Row
+from sqlwright.engines.mysql.session import Session
 
 _KEYS = """
 SELECT s.index_name, c.column_name, c.data_type, c.is_nullable, c.extra
@@ -26,9 +27,10 @@ WHERE t.table_schema = COALESCE(%s, DATABASE()) AND t.table_name = %s
 _NOT_FOUND_AGAIN = frozenset({"float"})
 """What is shown of a single-precision number is not equal to it."""
 _CHANGES_ITSELF = ("virtual generated", "stored generated", "persistent", "on update")
-_READERS: Mapping[str, Callable[[Any], Any]] = {
+_READERS: Mapping[str, Callable[[bytes], Any]] = {
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint", "year"), int),
-    "decimal": Decimal,
+    **dict.fromkeys(("binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"), bytes),
+    "decimal": lambda raw: Decimal(raw.decode()),
     "double": float,
     "bit": int.from_bytes,
 }
@@ -40,10 +42,9 @@ class KeyColumn:
     data_type: str
     """As `information_schema.columns` has it."""
 
-    def value(self, raw: Any) -> Any:
+    def value(self, raw: bytes | None) -> Any:
         """What to compare the column with, from what the server gave for it."""
-        read = _READERS.get(self.data_type)
-        return raw if read is None else read(raw)
+        return None if raw is None else _READERS.get(self.data_type, bytes.decode)(raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sqlwright.engines.mysql.answer import without_last
 from sqlwright.engines.mysql.compile import MySQLProgram, ReadBack, expand
-from sqlwright.engines.mysql.session import Fetched, Row, Session
+from sqlwright.engines.mysql.fetched import Fetched, RawRow
+from sqlwright.engines.mysql.session import Session
 from sqlwright.errors import MoreThanOneRow, SerializationFailure, StatementFailed
 from sqlwright.query import Values
 
@@ -35,22 +37,22 @@ async def update_and_read(session: Session, program: MySQLProgram, values: Value
     return _in_order(steps, keys, answers)
 
 
-async def lock(session: Session, steps: ReadBack, values: Values) -> list[Row]:
+async def lock(session: Session, steps: ReadBack, values: Values) -> list[RawRow]:
     """The keys of the rows that the statement will change."""
-    return (await session.fetch(*expand(steps.lock, values, None))).rows
+    return (await session.fetch(*expand(steps.lock, values, None))).raw
 
 
-def changing(session: Session, steps: ReadBack, values: Values, keys: Sequence[Row]) -> list[bytes]:
+def changing(session: Session, steps: ReadBack, values: Values, keys: Sequence[RawRow]) -> list[bytes]:
     size = len(keys) if steps.at_once else KEYS_AT_ONCE
     return list(_statements(session, steps, [expand(p, values, None) for p in steps.change], keys, size))
 
 
-def reading(session: Session, steps: ReadBack, values: Values, keys: Sequence[Row]) -> list[bytes]:
+def reading(session: Session, steps: ReadBack, values: Values, keys: Sequence[RawRow]) -> list[bytes]:
     return list(_statements(session, steps, [expand(p, values, None) for p in steps.read], keys, KEYS_AT_ONCE))
 
 
 def _statements(
-    session: Session, steps: ReadBack, around: Sequence[tuple[str, list[Any]]], keys: Sequence[Row], size: int
+    session: Session, steps: ReadBack, around: Sequence[tuple[str, list[Any]]], keys: Sequence[RawRow], size: int
 ) -> Iterator[bytes]:
     (before, first), (after, last) = around
     row = ", ".join(["%s"] * len(steps.key))
@@ -62,13 +64,13 @@ def _statements(
         yield session.encoded(f"{before}{steps.condition} IN ({listed}){after}", [*first, *found, *last])
 
 
-def _in_order(steps: ReadBack, keys: Sequence[Row], answers: Sequence[Fetched]) -> Fetched:
+def _in_order(steps: ReadBack, keys: Sequence[RawRow], answers: Sequence[Fetched]) -> Fetched:
     """The rows in the order in which they were found, without the key that was read with them."""
     end = -len(steps.key)
-    rows = {row[end:]: row[:end] for answer in answers for row in answer.rows}
+    rows = {row[end:]: row[:end] for answer in answers for row in answer.raw}
     try:
         found = [rows[key] for key in keys]
     except KeyError:
         # The key is not in SET.
         raise StatementFailed("a trigger changed the key of a row, which cannot be read back then") from None
-    return Fetched(found, answers[0].fields[:end], len(found))
+    return Fetched(found, without_last(answers[0].columns, len(steps.key)), len(found))

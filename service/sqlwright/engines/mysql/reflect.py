@@ -11,7 +11,7 @@ from sqlalchemy.dialects.mysql import ENUM
 
 from sqlwright.engines.inference.catalogue import JSON
 from sqlwright.engines.mysql.backend import MySQLLease
-from sqlwright.engines.mysql.session import Row
+from sqlwright.engines.mysql.fetched import Row
 from sqlwright.engines.mysql.types import column_type
 from sqlwright.engines.reflection import Borrowed, ColumnFacts, SchemaReader, TableFacts, set_facts
 from sqlwright.query import SqlType

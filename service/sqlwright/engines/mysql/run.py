@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from sqlwright.engines.encode import row_too_large
 from sqlwright.engines.mysql import transaction
 from sqlwright.engines.mysql.compile import MySQLProgram, expand
+from sqlwright.engines.mysql.fetched import Fetched
 from sqlwright.engines.mysql.readback import update_and_read
-from sqlwright.engines.mysql.session import Fetched, Session
+from sqlwright.engines.mysql.session import Session
 from sqlwright.errors import MoreThanOneRow, ReadQueryWrote
 from sqlwright.query import UNBOUNDED, Access, Cardinality, Result, Values, Window
 
@@ -31,10 +33,28 @@ async def read(
 ) -> Result:
     """Run a query that reads, where it cannot write: a read-only session or transaction."""
     await session.limit_time(timeout_seconds)
+    sql, arguments = expand(program, values, window)
+    bytes_max, nothing = _bytes_max(program, window), program.leaves_nothing
+    fetched = await session.fetch(sql, arguments, bytes_max=bytes_max, leaves_nothing=nothing)
+    return await _result(program, fetched, window)
+
+
+async def read_many(
+    session: Session, program: MySQLProgram, items: Sequence[Values], window: Window | None, timeout_seconds: float
+) -> list[Result]:
+    """Run it once for each item, all on their way at once. Raises the first error, after all ran."""
+    await session.limit_time(timeout_seconds)
+    statements = [session.encoded(*expand(program, item, window)) for item in items]
+    answers = await session.fetch_many(statements, bytes_max=_bytes_max(program, window))
+    return [await _result(program, fetched, window) for fetched in answers]
+
+
+def _bytes_max(program: MySQLProgram, window: Window | None) -> int:
     # Rows that are skipped here and not by the server have to come.
-    bounded = window is not None and (program.windowed or not window.offset)
-    bytes_max = window.bytes_max if window is not None and bounded else UNBOUNDED
-    fetched = await session.fetch(*expand(program, values, window), bytes_max=bytes_max)
+    return window.bytes_max if window is not None and (program.windowed or not window.offset) else UNBOUNDED
+
+
+async def _result(program: MySQLProgram, fetched: Fetched, window: Window | None) -> Result:
     if fetched.size > BYTES_ON_LOOP_MAX:
         return await asyncio.to_thread(as_result, program, fetched, window)
     return as_result(program, fetched, window)
@@ -63,12 +83,12 @@ async def write(session: Session, program: MySQLProgram, values: Values, timeout
 def as_result(program: MySQLProgram, fetched: Fetched, window: Window | None) -> Result:
     query = program.query
     cardinality = query.cardinality
-    if cardinality is Cardinality.INSERT and not fetched.fields:
+    if cardinality is Cardinality.INSERT and not fetched.columns:
         return Result(json=b"%d" % fetched.lastrowid, count=1) if fetched.lastrowid else Result()
-    if not fetched.fields or cardinality is Cardinality.EXEC:
+    if not fetched.columns or cardinality is Cardinality.EXEC:
         return Result(affected=0 if query.statement.verb in _READING else fetched.rowcount)
-    encoder = program.encoder.for_fields(fetched.fields)
-    rows = fetched.rows
+    encoder = program.encoder.for_columns(fetched.columns)
+    rows = fetched.raw
     one = cardinality in _ONE_ROW or (cardinality in _ONE_VALUE and query.access is Access.WRITE)
     if one and len(rows) > 1:
         raise MoreThanOneRow("the statement gave more than one row")

@@ -1,14 +1,7 @@
 """A MariaDB or MySQL connection that outlives its callers, and what it gives.
 
-`Session.fetch(sql, args)` answers with a `Fetched`. Its `rows` hold the server's own text, nothing is converted:
-
-- NULL is None;
-- `bytes` where the column is binary (charset 63): BLOB, BINARY, VARBINARY, BIT, GEOMETRY;
-- `str` everywhere else: text, JSON, ENUM and SET as they are; integers, decimals, floats, dates, times and years in the
-  server's notation (`-7`, `12.50`, `1e30`, `2026-01-31 12:00:00.000001`, `-838:59:59`, `2026`).
-
-`Fetched.fields` has one of pymysql's `FieldDescriptorPacket`s a column: `name`, `type_code`, `flags`, `charsetnr`,
-`length`, `scale`, `db`, `org_table`, `org_name`. It is empty for a statement that gives no rows.
+`Session.fetch(sql, args)` sends a statement and reads its answer, in one write and mostly one read. Who is cancelled
+meanwhile just leaves: what is still to come stays `expected`, and a task of the pool stops the statement and reads on.
 `args` None sends the text as it is; otherwise its `%s` are filled in order and `%%` is a per cent sign.
 """
 
@@ -16,107 +9,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import aiomysql
 import pymysql
-from aiomysql.connection import MySQLResult
-from pymysql.connections import TEXT_TYPES
 from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
 from pymysql.converters import escape_string
-from pymysql.protocol import EOFPacketWrapper, FieldDescriptorPacket
 
+from sqlwright.engines.mysql.answer import Answer, OutOfOrder, packet
 from sqlwright.engines.mysql.errors import translate
+from sqlwright.engines.mysql.fetched import Fetched, RawRow, rows_of, tuples
 from sqlwright.errors import ProgramLimitExceeded
 from sqlwright.query import UNBOUNDED, Access
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
+Outcome: TypeAlias = "Fetched | pymysql.err.MySQLError"
 
 COM_RESET_CONNECTION = 0x1F
-_BINARY_CHARSET = 63
-_ROWS_AT_ONCE = 256
+SESSION_TRACK = 1 << 23
+STATE_CHANGED = 1 << 14
+"""With SESSION_TRACK a server says where a statement, or a function in it, has changed the session."""
+_ROWS_READ_AWAY = 1000
+_READ_BYTES = 256 * 1024
+"""Read at once at most; the stream holds no more than half of that before it waits."""
 _PACKET_MAX = 16 * 1024 * 1024
 """What a server takes in one packet where it does not say (`max_allowed_packet`)."""
 
 
-@dataclass(slots=True)
-class Fetched:
-    """What one statement gave."""
-
-    rows: list[Row]
-    fields: Sequence[FieldDescriptorPacket] = ()
-    rowcount: int = 0
-    """Rows found by an UPDATE, changed by an INSERT or DELETE; the number of `rows` where there are any."""
-    lastrowid: int = 0
-    """The AUTO_INCREMENT value that was made (of the first row); 0 without one."""
-    warnings: int = 0
-    size: int = 0
-    """Bytes of the rows."""
-    is_cut: bool = False
-    """More rows were on their way than there was room for."""
-
-
-class RawResult(MySQLResult):  # type: ignore[misc]
-    """Reads what the server sends without converting it, and keeps its word on the transaction."""
-
-    fields: list[FieldDescriptorPacket]
-    connection: Any
-    rows: Any
-
-    def __init__(self, connection: Session, bytes_max: int = UNBOUNDED) -> None:
-        super().__init__(connection)
-        self._bytes_max = bytes_max
-        self.size = 0
-        self.is_cut = False
-
-    async def _read_rowdata_packet(self) -> None:
-        """Stops behind the row that has no room any more. The others can still be read, or the statement ended."""
-        rows = []
-        while True:
-            packet = await self.connection._read_packet()
-            if self._check_packet_is_eof(packet):
-                self.connection = None
-                break
-            rows.append(self._read_row_from_packet(packet))
-            if len(rows) % _ROWS_AT_ONCE == 0:
-                await asyncio.sleep(0)  # what has arrived is read without a pause
-            self.size += len(packet.get_all_data())
-            if self.size > self._bytes_max:
-                self.is_cut = True
-                break
-        self.affected_rows = len(rows)
-        self.rows = tuple(rows)
-
-    async def _get_descriptions(self) -> None:
-        self.fields = []
-        self.converters = []
-        for _ in range(self.field_count):
-            field = await self.connection._read_packet(FieldDescriptorPacket)
-            self.fields.append(field)
-            is_bytes = field.type_code in TEXT_TYPES and field.charsetnr == _BINARY_CHARSET
-            self.converters.append((None if is_bytes else "utf-8", None))
-        ending = await self.connection._read_packet()
-        assert ending.is_eof_packet(), "the server ends its descriptions"
-
-    def _check_packet_is_eof(self, packet: Any) -> bool:
-        if not packet.is_eof_packet():
-            return False
-        ending = EOFPacketWrapper(packet)
-        self.warning_count, self.has_next = ending.warning_count, ending.has_next
-        self.server_status = ending.server_status
-        return True
-
-
 class Session(aiomysql.Connection):  # type: ignore[misc]
-    """A connection whose statements go on when their caller leaves: the pool's task stops them and reads their end.
-
-    aiomysql closes a connection that is cancelled while it reads, and the statement would go on unseen.
-    """
-
-    _result: RawResult | None
+    """A connection whose statements go on when their caller leaves: the pool's task stops them and reads their end."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(**options)
@@ -124,17 +47,26 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         """Of the one host that it leads to."""
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS  # aiomysql sets it, whoever asks
         self.packet_max = _PACKET_MAX
-        self.settings = ""
+        self.settings = b""
         """The SET statement that makes it a session of ours, again after each reset."""
         self.time_setting = ""
         """The server's setting that limits a statement's time; empty where it has none."""
         self.timeout_seconds: float | None = None
         """The server's own limit for the statements of this session at present; None where it has none."""
         self.used = False
-        """A statement ran since the last reset."""
-        self.running: asyncio.Task[Any] | None = None
+        """Something ran since the last reset that may have left something behind."""
+        self.renewed_at = 0.0
+        self.expected = 0
+        """Answers that are still to come."""
         self.cursor_is_open = False
-        """Rows of a stream may still be on their way."""
+        """Rows of a stream may still be on their way: no statement runs, but for those."""
+        self.running: asyncio.Task[Any] | None = None
+        """Of the driver's own ways, see `attend`."""
+        self._answer: Answer | None = None
+        """What has come in part."""
+        self._data = b""
+        self._at = 0
+        """What has come and is not read yet is `_data` from here on."""
 
     async def _get_server_information(self) -> None:
         await super()._get_server_information()
@@ -144,10 +76,182 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
 
     @property
     def is_busy(self) -> bool:
-        return self.cursor_is_open or (self.running is not None and not self.running.done())
+        return self.expected > 0 or (self.running is not None and not self.running.done())
+
+    # --- statements ---------------------------------------------------------------------------------------------
+
+    async def fetch(
+        self,
+        sql: str,
+        args: Sequence[Any] | None = None,
+        *,
+        bytes_max: int = UNBOUNDED,
+        leaves_nothing: bool = False,
+    ) -> Fetched:
+        """Run one statement and read its answer, all of it that has room. Raises the driver's errors.
+
+        `leaves_nothing`: the session need not be reset because of it.
+        """
+        await self._send(packet(COMMAND.COM_QUERY, self.encoded(sql, args)))
+        self.used = self.used or not leaves_nothing
+        return await self._fetched(bytes_max)
+
+    async def fetch_many(self, statements: Sequence[bytes], *, bytes_max: int = UNBOUNDED) -> list[Fetched]:
+        """Send all statements at once and read their answers: one round trip. Raises the first error, after all ran."""
+        return _good(await self.try_many(statements, bytes_max=bytes_max))
+
+    async def try_many(self, statements: Sequence[bytes], *, bytes_max: int = UNBOUNDED) -> list[Outcome]:
+        """The same, with an error in the place of the answer of a statement that failed."""
+        await self._send(*(packet(COMMAND.COM_QUERY, data) for data in statements))
+        self.used = True
+        return await self._outcomes(bytes_max)
+
+    async def renew(self) -> None:
+        """Back to how we set it up: the server rolls back, drops temporary tables, frees user locks."""
+        await self._send(packet(COM_RESET_CONNECTION, b""), packet(COMMAND.COM_QUERY, self.settings))
+        _good(await self._outcomes())
+        self.used = False
+
+    async def open_cursor(self, sql: str, args: Sequence[Any] | None) -> Cursor:
+        """Send a statement whose rows are read piece by piece. Close it before anything else is sent."""
+        await self._send(packet(COMMAND.COM_QUERY, self.encoded(sql, args)))
+        self.used = True
+        self._answer = answer = Answer(rows_max=0)
+        if await self._read(answer):
+            self._pass(answer)
+        else:
+            self.cursor_is_open = True
+        return Cursor(self, answer)
+
+    def encoded(self, sql: str, args: Sequence[Any] | None = None) -> bytes:
+        """The bytes of a statement with its values in place. Raises UnicodeEncodeError, `ProgramLimitExceeded`."""
+        text = sql if args is None else sql % tuple(map(self.escape, args))
+        return self.within_packet(text.encode("utf-8"))
+
+    def within_packet(self, data: bytes) -> bytes:
+        """A statement that the server takes. Raises `ProgramLimitExceeded`."""
+        if len(data) >= self.packet_max:
+            # The server would close the connection.
+            raise ProgramLimitExceeded("the statement with its values is too large for the database")
+        return data
+
+    async def _send(self, *packets: bytes) -> None:
+        await self._make_ready()
+        assert self._writer is not None, "it is open"
+        self.expected = len(packets)
+        self._writer.write(packets[0] if len(packets) == 1 else b"".join(packets))
+
+    async def _make_ready(self) -> None:
+        if self.cursor_is_open and self.is_open:  # a stream was left before its end, and its transaction goes on
+            await self.settle()
+        if not self.is_open:  # so that nobody takes it for sent; uvloop would raise a RuntimeError
+            raise pymysql.err.InterfaceError(0, "the server has ended the connection")
+        if self.expected:
+            raise RuntimeError("a statement still runs on this connection")
+
+    async def _outcomes(self, bytes_max: int = UNBOUNDED) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while self.expected:
+            try:
+                fetched = await self._fetched(bytes_max)
+                outcomes.append(fetched)
+                if fetched.is_cut:
+                    await self.settle(self.expected - 1)
+            except pymysql.err.MySQLError as error:
+                if not self.is_open:
+                    raise
+                outcomes.append(error)
+        return outcomes
+
+    async def _fetched(self, bytes_max: int = UNBOUNDED) -> Fetched:
+        """Read the whole answer of a statement that was sent: of a CALL the first rows and the last count."""
+        fetched: Fetched | None = None
+        self._answer = answer = Answer(bytes_max)
+        while True:
+            if not await self._read(answer):
+                # The rest stays on its way, as that of a stream which is left.
+                self.cursor_is_open = True
+                return rows_of(answer)
+            following = self._pass(answer)
+            if not answer.width:
+                if fetched is None:
+                    fetched = Fetched([], b"", answer.affected, answer.insert_id, answer.warnings)
+                elif not fetched.columns:
+                    fetched.rowcount = answer.affected
+            elif fetched is None or not fetched.columns:
+                fetched = rows_of(answer)
+            if following is None:
+                return fetched
+            answer = following
+
+    # --- what comes ---------------------------------------------------------------------------------------------
+
+    async def _read(self, answer: Answer) -> bool:
+        """Until it is whole (True) or full. Who is cancelled here may go on later."""
+        try:
+            self._at = answer.take(self._data, self._at)
+            while not (answer.is_whole or answer.is_full):
+                await self._receive(answer.missing)
+                self._at = answer.take(self._data, self._at)
+        except OutOfOrder as error:  # MySQL gives the number 0 to what it says when it shuts down
+            raise self._lost() from error
+        return answer.is_whole
+
+    async def _receive(self, missing: int) -> None:
+        reader = self._reader
+        if reader is None:
+            raise self._lost()
+        try:
+            data = await (reader.readexactly(missing) if missing > _READ_BYTES else reader.read(_READ_BYTES))
+        except (OSError, EOFError) as error:
+            raise self._lost() from error
+        if not data:
+            raise self._lost()
+        self._data = self._data[self._at :] + data
+        self._at = 0
+
+    def _lost(self) -> pymysql.err.OperationalError:
+        self.close()
+        self.expected, self.cursor_is_open, self._answer = 0, False, None
+        return pymysql.err.OperationalError(CR.CR_SERVER_LOST, "Lost connection to MySQL server during query")
+
+    def _pass(self, answer: Answer) -> Answer | None:
+        """From an answer that is whole to what a procedure answers next. Raises its error."""
+        if not answer.error:
+            self.server_status = answer.status
+            if answer.status & STATE_CHANGED:
+                self.used = True
+            if answer.has_next:
+                self._answer = answer.next()
+                return self._answer
+        self._answer = None
+        self.expected -= 1
+        self.cursor_is_open = False
+        if answer.error:
+            pymysql.err.raise_mysql_exception(answer.error)
+        return None
+
+    async def settle(self, left: int = 0) -> None:
+        """Read away what is still to come, but for so many answers. Raises nothing of what stopped it."""
+        while self.expected > left:
+            self._answer = answer = self._answer or Answer()
+            answer.more(_ROWS_READ_AWAY)
+            if await self._read(answer):
+                with suppress(pymysql.err.MySQLError):
+                    self._pass(answer)
+
+    async def _read_bytes(self, num_bytes: int) -> bytes:
+        """Of the driver's own ways: first what has come already."""
+        kept = self._data[self._at : self._at + num_bytes]
+        self._at += len(kept)
+        rest: bytes = await super()._read_bytes(num_bytes - len(kept)) if len(kept) < num_bytes else b""
+        return kept + rest
+
+    # --- the driver's own ways ----------------------------------------------------------------------------------
 
     async def attend(self, work: Coroutine[Any, Any, T]) -> T:
-        """Await `work` on this connection. Who is cancelled here leaves it running, as `running`."""
+        """Await `work` on this connection. Who is cancelled here leaves it running, as `running`: aiomysql closes a
+        connection that is cancelled while it reads, and the statement would go on unseen."""
         if self.running is not None and not self.running.done():
             work.close()
             raise RuntimeError("a statement still runs on this connection")
@@ -166,125 +270,15 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
             if task.done():
                 self.running = None
 
-    async def fetch(self, sql: str, args: Sequence[Any] | None = None, *, bytes_max: int = UNBOUNDED) -> Fetched:
-        """Run one statement and read its answer, all of it that has room. Raises the driver's errors."""
-        return await self.attend(self._fetch(self.encoded(sql, args), bytes_max))
-
-    def encoded(self, sql: str, args: Sequence[Any] | None = None) -> bytes:
-        """The bytes of a statement with its values in place. Raises UnicodeEncodeError, `ProgramLimitExceeded`."""
-        text = sql if args is None else sql % tuple(map(self.escape, args))
-        return self.within_packet(text.encode("utf-8"))
-
-    def within_packet(self, data: bytes) -> bytes:
-        """A statement that the server takes. Raises `ProgramLimitExceeded`."""
-        if len(data) >= self.packet_max:
-            # The server would close the connection.
-            raise ProgramLimitExceeded("the statement with its values is too large for the database")
-        return data
-
-    async def _fetch(self, data: bytes, bytes_max: int) -> Fetched:
-        await self._execute_command(COMMAND.COM_QUERY, data)
-        return await self.answer(bytes_max)
-
-    async def fetch_many(self, statements: Sequence[bytes]) -> list[Fetched]:
-        """Send all statements at once and read their answers: one round trip. Raises the first error, after all ran."""
-        answers = []
-        for answer in await self.try_many(statements):
-            if isinstance(answer, pymysql.err.MySQLError):
-                raise answer
-            answers.append(answer)
-        return answers
-
-    async def try_many(self, statements: Sequence[bytes]) -> list[Fetched | pymysql.err.MySQLError]:
-        """The same, with an error in the place of the answer of a statement that failed."""
-        return await self.attend(self._try_many(statements))
-
-    async def _try_many(self, statements: Sequence[bytes]) -> list[Fetched | pymysql.err.MySQLError]:
-        for data in statements:
-            await self._execute_command(COMMAND.COM_QUERY, data)
-        answers: list[Fetched | pymysql.err.MySQLError] = []
-        for _ in statements:
-            self._next_seq_id = 1
-            try:
-                answers.append(await self.answer())
-            except pymysql.err.MySQLError as error:
-                if not self.is_open:
-                    raise
-                answers.append(error)
-        return answers
-
-    async def answer(self, bytes_max: int = UNBOUNDED) -> Fetched:
-        """Read the whole answer of a statement that was sent: of a CALL the first rows and the last count."""
-        fetched: Fetched | None = None
-        while True:
-            result = RawResult(self, bytes_max)
-            await result.read()
-            if result.is_cut:
-                return self._cut(result)
-            self.server_status = result.server_status
-            if result.rows is None:
-                if fetched is None:
-                    fetched = Fetched([], (), result.affected_rows, result.insert_id, result.warning_count)
-                elif not fetched.fields:
-                    fetched.rowcount = result.affected_rows
-            elif fetched is None or not fetched.fields:
-                count = len(result.rows)
-                fetched = Fetched(list(result.rows), result.fields, count, 0, result.warning_count, result.size)
-            if not result.has_next:
-                return fetched or Fetched([])
-
-    def _cut(self, result: RawResult) -> Fetched:
-        """The rest stays on its way, as that of a stream which is left."""
-        result.connection, result.unbuffered_active = self, True
-        self._result, self.cursor_is_open = result, True
-        rows = list(result.rows)
-        return Fetched(rows, result.fields, len(rows), size=result.size, is_cut=True)
-
-    async def open_cursor(self, sql: str, args: Sequence[Any] | None) -> Cursor:
-        """Send a statement whose rows are read piece by piece. Close it before anything else is sent."""
-        return await self.attend(self._open_cursor(self.encoded(sql, args)))
-
-    async def _open_cursor(self, data: bytes) -> Cursor:
-        result = RawResult(self)
-        await self._execute_command(COMMAND.COM_QUERY, data)
-        self.cursor_is_open = True
-        try:
-            await result.init_unbuffered_query()
-        except BaseException:
-            self.cursor_is_open = False
-            raise
-        self._result = result
-        self.cursor_is_open = result.unbuffered_active
-        return Cursor(self, result)
-
-    async def drain(self) -> None:
-        """Read what is left of a cursor's rows. Raises nothing of what stopped them."""
-        result = self._result
-        try:
-            while result is not None and result.unbuffered_active:
-                await result._read_rowdata_packet_unbuffered()
-        except pymysql.err.MySQLError:
-            if not self.is_open:
-                raise
-        self.cursor_is_open = False
-        self._result = None
-
     async def _execute_command(self, command: int, sql: Any) -> None:
-        if self.cursor_is_open and self.is_open:  # a stream was left before its end, and its transaction goes on
-            await self.drain()
-        if not self.is_open:  # so that nobody takes it for sent; uvloop would raise a RuntimeError
-            raise pymysql.err.InterfaceError(0, "the server has ended the connection")
+        await self._make_ready()
         await super()._execute_command(command, sql)
 
     async def query(self, sql: Any, unbuffered: bool = False) -> Any:
         """aiomysql's own way, which SQLAlchemy expressions take: rows are converted."""
         return await self.attend(super().query(sql, unbuffered))
 
-    async def reset(self) -> None:
-        """Bring the session back to the server's defaults: it rolls back, drops temporary tables, frees user locks."""
-        await self._execute_command(COM_RESET_CONNECTION, b"")
-        await self._read_ok_packet()
-        self.used = False
+    # --- its state ----------------------------------------------------------------------------------------------
 
     @property
     def is_mariadb(self) -> bool:
@@ -341,31 +335,37 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
 class Cursor:
     """The rows of one statement, as they come."""
 
-    def __init__(self, session: Session, result: RawResult) -> None:
+    def __init__(self, session: Session, answer: Answer) -> None:
         self._session = session
-        self._result = result
-        self.fields: Sequence[FieldDescriptorPacket] = result.fields if result.unbuffered_active else ()
+        self._answer = answer
+        self.columns = answer.columns
+        """Empty for a statement that gives no rows."""
 
-    async def fetch(self, rows_max: int) -> list[Row]:
-        """The next rows; fewer than asked for only at the end."""
-        return await self._session.attend(self._fetch(rows_max))
+    @property
+    def has_more(self) -> bool:
+        """Perhaps: that the last row was the last is said behind it."""
+        return not self._answer.is_whole
 
-    async def _fetch(self, rows_max: int) -> list[Row]:
-        rows: list[Row] = []
-        session, result = self._session, self._result
-        try:
-            while len(rows) < rows_max and result.unbuffered_active:
-                row = await result._read_rowdata_packet_unbuffered()
-                if row is not None:
-                    rows.append(row)
-        except BaseException:
-            session.cursor_is_open = False  # an error is the last packet
-            raise
-        if not result.unbuffered_active:
-            session.cursor_is_open = False
-            session._result = None
-            session.server_status = result.server_status
-        return rows
+    async def fetch(self, rows_max: int, bytes_max: int = UNBOUNDED) -> list[RawRow]:
+        """The next rows: fewer than asked for at the end, or where they have reached `bytes_max`."""
+        answer, session = self._answer, self._session
+        if answer.is_whole:
+            return []
+        if not session.is_open:
+            raise pymysql.err.InterfaceError(0, "the server has ended the connection")
+        answer.more(rows_max, bytes_max)
+        if await session._read(answer):
+            session._pass(answer)
+        return tuples(answer.more(0), answer.width)
+
+
+def _good(outcomes: Sequence[Outcome]) -> list[Fetched]:
+    answers = []
+    for outcome in outcomes:
+        if isinstance(outcome, pymysql.err.MySQLError):
+            raise outcome
+        answers.append(outcome)
+    return answers
 
 
 def _see(task: asyncio.Task[Any]) -> None:

@@ -124,6 +124,8 @@ def batch_key(program: PostgresProgram, values: Values) -> Hashable:
     PostgreSQL 17 and 18 fail ("invalid pointer") where an incremental sort under a LIMIT runs again and only one of the
     two limits is null.
     """
+    if not program.many_lists and None not in values:  # as most are
+        return ()
     lists = tuple(repr(values[n]) for n in sorted(program.many_lists))
     return (lists, *(value is None for value in values)) if None in values else lists
 
@@ -137,11 +139,11 @@ async def run_many(
     together: Callable[[str, Values], Awaitable[list[Any]]],
 ) -> list[Result]:
     """`alone` runs one item, `together` a statement. Raises for all what one of them raises."""
-    if program.many and items and len(program.many_lists) == len(program.query.parameters):
+    if len(items) < 2 or not can_be_one(program, window):
+        return [await alone(item) for item in items]
+    if len(program.many_lists) == len(program.query.parameters):
         only = await alone(items[0])
         return [replace(only) for _ in items]
-    if len(items) < 2 or not _can_be_one(program, window):
-        return [await alone(item) for item in items]
     whole = window is None and program.gives == "rows"
     results = await _at_once(program, items, _WHOLE if whole else window, together)
     for n, item in enumerate(items):
@@ -152,7 +154,7 @@ async def run_many(
     return results
 
 
-def _can_be_one(program: PostgresProgram, window: Window | None) -> bool:
+def can_be_one(program: PostgresProgram, window: Window | None) -> bool:
     """Rows whose order is told in part only come as the plan has them."""
     if not program.many or program.gives != "rows":
         return bool(program.many)

@@ -10,15 +10,15 @@ from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
 from sqlwright.engines.binder import Binder
+from sqlwright.engines.pace import Pace
 from sqlwright.engines.postgres import transaction
-from sqlwright.engines.postgres.batch import batch_key, compile_proven, run_many
+from sqlwright.engines.postgres.batch import batch_key, can_be_one, compile_proven, run_many
 from sqlwright.engines.postgres.bulk import Bulk
 from sqlwright.engines.postgres.compile import PostgresProgram
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
 from sqlwright.engines.postgres.limits import connections_max
-from sqlwright.engines.postgres.page import joined
 from sqlwright.engines.postgres.run import fetch, run, set_up
 from sqlwright.engines.postgres.script import run_script
 from sqlwright.engines.postgres.session import PostgresLease
@@ -32,6 +32,7 @@ from sqlwright.errors import (
     StatementTimeout,
 )
 from sqlwright.query import (
+    UNBOUNDED,
     Access,
     Description,
     Explanation,
@@ -141,9 +142,9 @@ class PostgresEngine(Engine):
             session.touched = before
         return result
 
-    def batch_key(self, program: Program, values: Values) -> Hashable:
+    def batch_key(self, program: Program, values: Values, window: Window | None) -> Hashable:
         assert isinstance(program, PostgresProgram)
-        return batch_key(program, values) if program.many_lists else ()
+        return batch_key(program, values) if can_be_one(program, window) else None
 
     async def run_many(
         self,
@@ -199,6 +200,8 @@ class PostgresEngine(Engine):
         *,
         chunk_rows: int,
         timeout_seconds: float | None,
+        chunk_bytes: int = UNBOUNDED,
+        separator: str = ",",
     ) -> AsyncGenerator[Result, None]:
         assert isinstance(program, PostgresProgram)
 
@@ -210,7 +213,8 @@ class PostgresEngine(Engine):
                 await self._join(lease, Access.READ, self._statement_timeout_seconds)
             await guarded(set_up(lease.raw_connection, timeout_seconds))
 
-        return stream(lease, program, values, chunk_rows=chunk_rows, ready=ready, guarded=guarded, joined=joined)
+        pace = Pace(chunk_rows, chunk_bytes)
+        return stream(lease, program, values, pace=pace, separator=separator, ready=ready, guarded=guarded)
 
     async def run_bulk(
         self, lease: PostgresLease, program: Program, items: Sequence[Values], *, timeout_seconds: float

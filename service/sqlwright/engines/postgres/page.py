@@ -58,6 +58,11 @@ def _fitting(rows: list[Any], bytes_max: int) -> Iterator[Any]:
         yield row
 
 
-def joined(rows: list[Any]) -> bytes:
+def joined(rows: list[Any], separator: str = ",") -> bytes:
     # A line break in JSON that PostgreSQL writes can only stand between values: json columns keep theirs.
-    return ",".join([row[0] for row in rows]).replace("\r", " ").replace("\n", " ").encode()
+    text = separator.join([row[0] for row in rows])
+    if separator == ",":
+        return text.replace("\r", " ").replace("\n", " ").encode()
+    if text.count("\n") >= len(rows) or "\r" in text:
+        text = separator.join([row[0].replace("\r", " ").replace("\n", " ") for row in rows])
+    return text.encode()

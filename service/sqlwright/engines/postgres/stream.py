@@ -1,22 +1,24 @@
-"""The rows of a long result from a cursor of the server, in a read-only transaction."""
+"""The rows of a long result from a portal (a cursor of the protocol's own), in a read-only transaction."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from itertools import count
 from typing import Any
 
+import asyncpg
+
+from sqlwright.engines.pace import Pace
 from sqlwright.engines.postgres.compile import PostgresProgram
-from sqlwright.engines.postgres.session import PostgresLease
+from sqlwright.engines.postgres.page import joined
+from sqlwright.engines.postgres.session import PostgresLease, Session
+from sqlwright.errors import SerializationFailure
 from sqlwright.query import Result, Values
 
 Guarded = Callable[[Awaitable[Any]], Awaitable[Any]]
 """Awaits work with the driver's errors as ours, within the time of a fetch."""
 
-_numbers = count(1)
-
-# The whole result is wanted, so it is planned as such; and the loop may think about a row for as long as it likes.
-_ALL_OF_IT = "SET LOCAL cursor_tuple_fraction = 1"
+# The reader may think about a row for as long as it likes.
 _STAY_IDLE = "SET LOCAL idle_in_transaction_session_timeout = 0"
 
 
@@ -25,36 +27,48 @@ async def stream(
     program: PostgresProgram,
     values: Values,
     *,
-    chunk_rows: int,
+    pace: Pace,
+    separator: str,
     ready: Callable[[], Awaitable[None]],
     guarded: Guarded,
-    joined: Callable[[list[Any]], bytes],
 ) -> AsyncGenerator[Result, None]:
-    """Who leaves early leaves the cursor to the end of the transaction, which the pool sees to.
+    """Who leaves early leaves the portal to the end of the transaction, which the pool sees to.
 
-    `ready` makes the session such that only a read can run, for as long as a fetch may take; `joined` is JSON of rows.
+    `ready` makes the session such that only a read can run, for as long as a fetch may take.
 
-    A cursor of SQL's own and not of asyncpg's, which opens none in a transaction that it did not begin itself.
+    A portal runs the same prepared statement as any other call; a cursor of SQL would have a text of its own each time,
+    which the driver and the server would prepare and keep.
     """
     session = lease.raw_connection
-    name = f"sqlwright_stream_{next(_numbers)}"
-    begin = _ALL_OF_IT
-    if not lease.in_transaction:
-        begin = f"BEGIN READ ONLY; {session.locals}{_ALL_OF_IT}; {_STAY_IDLE}"
-        if session.locals:
-            session.limit_ms = session.timeout_ms
-    if session.locals:  # a limit of time holds for a transaction
-        await guarded(session.execute(begin))
-        await ready()
-    else:
-        await ready()
-        await guarded(session.execute(begin))
-    await guarded(session.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {program.sql}", *values))
-    fetch = f"FETCH FORWARD {chunk_rows} FROM {name}"
-    while True:
-        rows = await guarded(session.fetch(fetch))
-        if rows:
-            yield Result(json=joined(rows), count=len(rows), more=len(rows) == chunk_rows)
-        if len(rows) < chunk_rows:
-            break
-    await guarded(session.execute(f"CLOSE {name}" if lease.in_transaction else "ROLLBACK"))
+    if session.locals and not lease.in_transaction:  # a limit of time holds for a transaction
+        await guarded(_begin(session))
+    await ready()
+    if not session.locals and not lease.in_transaction:
+        await guarded(_begin(session))
+    portal = await guarded(_open(session, program, values))
+    more = True
+    while more:
+        asked, begun = pace.rows, time.perf_counter()
+        rows = await guarded(portal.fetch(asked))
+        more = len(rows) == asked
+        if rows and program.gives == "rows":  # a statement may have no columns
+            result = Result(json=joined(rows, separator), count=len(rows), more=more)
+            pace.came(result, time.perf_counter() - begun)
+            yield result
+    # Still open, it would keep what it reads from being altered by the transaction.
+    await guarded(portal._close_portal(None) if lease.in_transaction else session.execute("ROLLBACK"))
+
+
+async def _begin(session: Session) -> None:
+    await session.execute(f"BEGIN READ ONLY; {session.locals}{_STAY_IDLE}")
+    if session.locals:
+        session.limit_ms = session.timeout_ms
+
+
+async def _open(session: Session, program: PostgresProgram, values: Values) -> Any:
+    statement = await session.statement(program.sql)
+    try:
+        return await statement.cursor(*values)
+    except (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError) as error:
+        session.statements.pop(program.sql, None)
+        raise SerializationFailure("the schema was changed meanwhile") from error

@@ -11,6 +11,7 @@ from sqlwright.address import Address
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, PoolSizes, Program
 from sqlwright.engines.binder import Binder
+from sqlwright.engines.pace import Pace
 from sqlwright.engines.sqlite import transaction
 from sqlwright.engines.sqlite.bind import binder
 from sqlwright.engines.sqlite.bulk import write_many
@@ -25,6 +26,7 @@ from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.engines.sqlite.stream import Cursor
 from sqlwright.errors import DatabaseCorrupt, SqlwrightError
 from sqlwright.query import (
+    UNBOUNDED,
     Access,
     Description,
     Explanation,
@@ -45,6 +47,7 @@ class SQLiteEngine(Engine):
     backend = "sqlwright.engines.sqlite.session:SQLiteBackend"
     # SQLite has one writer at a time: a second connection would only wait for the first one's lock.
     pool_sizes = PoolSizes(reader=4, writer=1, writer_max=1)
+    readers_keep_writers_out = True  # the first who writes turns the journal into a write-ahead log
 
     def __init__(self, settings: Settings) -> None:
         self._big_numbers_as_text = settings.big_numbers == "string"
@@ -153,14 +156,21 @@ class SQLiteEngine(Engine):
         *,
         chunk_rows: int,
         timeout_seconds: float | None,
+        chunk_bytes: int = UNBOUNDED,
+        separator: str = ",",
     ) -> AsyncGenerator[Result, None]:
         assert isinstance(program, SQLiteProgram)
         cursor = Cursor(lease.session, program, values, guarded=not lease.read_only, joins=lease.in_transaction)
+        pace = Pace(chunk_rows, chunk_bytes)
+
+        def fetch(raw: sqlite3.Connection, hop: Hop) -> Result:
+            return cursor.fetch(raw, hop, pace.rows, chunk_bytes, separator)
+
         more = True
         while more:
-            result = await _call(
-                lease, Access.READ, timeout_seconds, lambda raw, hop: cursor.fetch(raw, hop, chunk_rows)
-            )
+            begun = time.perf_counter()
+            result = await _call(lease, Access.READ, timeout_seconds, fetch)
+            pace.came(result, time.perf_counter() - begun)
             more = result.more
             if result.count:
                 yield result

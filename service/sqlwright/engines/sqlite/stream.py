@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 
+from sqlwright.engines.encode import PIECE_ROWS, piece_rows
 from sqlwright.engines.sqlite.compile import SQLiteProgram
 from sqlwright.engines.sqlite.encode import Encoder
 from sqlwright.engines.sqlite.hop import Hop, Session
 from sqlwright.engines.sqlite.transaction import refuse_ended
 from sqlwright.errors import StatementFailed
-from sqlwright.query import Result, Values
+from sqlwright.query import UNBOUNDED, Result, Values
 
 
 class Cursor:
@@ -25,22 +26,34 @@ class Cursor:
         self._rows: sqlite3.Cursor | None = None
         self._encoder: Encoder = program.encoder
 
-    def fetch(self, raw: sqlite3.Connection, hop: Hop, chunk_rows: int) -> Result:
-        """Thread: the next rows; closed after the last."""
+    def fetch(
+        self, raw: sqlite3.Connection, hop: Hop, rows_max: int, bytes_max: int = UNBOUNDED, separator: str = ","
+    ) -> Result:
+        """Thread: the next rows, none after those that reach `bytes_max`; closed after the last."""
         if self._guarded:
             raw.execute("PRAGMA query_only=on").close()
         try:
             opened = self._rows or self._open(raw, hop)
-            rows = opened.fetchmany(chunk_rows)
-            hop.check()
+            pieces: list[bytes] = []
+            count = size = 0
+            more, step = True, min(PIECE_ROWS, rows_max)
+            while more and count < rows_max and size < bytes_max:
+                rows = opened.fetchmany(min(step, rows_max - count))
+                hop.check()
+                more = len(rows) == min(step, rows_max - count)
+                if rows:
+                    pieces.append(self._encoder.joined(rows, separator))
+                    size += len(pieces[-1]) + 1
+                    count += len(rows)
+                    step = piece_rows(rows[-1])
         finally:
             if self._guarded:
                 hop.finish()
                 raw.execute("PRAGMA query_only=off").close()
-        if len(rows) < chunk_rows:
+        if not more:
             self._session.cursors.remove(opened)
             opened.close()
-        return Result(json=self._encoder.rows(rows), count=len(rows), more=len(rows) == chunk_rows)
+        return Result(json=separator.encode().join(pieces), count=count, more=more)
 
     def _open(self, raw: sqlite3.Connection, hop: Hop) -> sqlite3.Cursor:
         if self._joins:

@@ -48,3 +48,10 @@ INSERT INTO added (name, price) VALUES (:name, :price);
 -- name: large$
 -- @param body text
 SELECT length(:body) AS characters;
+
+-- name: export
+-- @timeout 60s
+SELECT i.id * 10 + d.digit AS id, i.name, i.email, i.price, i.stock, i.active, i.created_at
+FROM item i CROSS JOIN (
+  SELECT 0 AS digit UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
+  UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9) d;
