@@ -58,6 +58,10 @@ async def _execute(url: str, statement: str) -> None:
 
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    yield from _postgresql_database(postgresql_server)
+
+
+def _postgresql_database(postgresql_server: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     asyncio.run(_execute(postgresql_server, f"CREATE DATABASE {name}"))
     yield with_database(postgresql_server, name)
@@ -81,7 +85,22 @@ def mysql_server() -> Iterator[str]:
 
 
 @pytest.fixture
+def other_postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """A second database on the same server."""
+    yield from _postgresql_database(postgresql_server)
+
+
+@pytest.fixture
+def other_mysql_url(mysql_server: str) -> Iterator[str]:
+    yield from _mysql_database(mysql_server)
+
+
+@pytest.fixture
 def mysql_url(mysql_server: str) -> Iterator[str]:
+    yield from _mysql_database(mysql_server)
+
+
+def _mysql_database(mysql_server: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     mariadb_server.execute(mysql_server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     yield with_database(mysql_server, name)

@@ -149,7 +149,7 @@ def make_contract(query: Query, description: Description, engine: Engine, settin
         validator=compile_validator(
             query,
             parameters,
-            engine.bind,
+            engine.binder,
             page_rows_max=page_rows_max,
             big_numbers_as_text=settings.big_numbers == "string",
         ),

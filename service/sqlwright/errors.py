@@ -48,7 +48,7 @@ class SqlwrightError(Exception):
     step: int | None = None
     """Which step of a `POST /transaction` failed, from 0."""
     index: int | None = None
-    """Which item of a bulk call failed, from 0, where the database's error is about one."""
+    """Which item of a call of many failed, from 0, where the database's error is about one."""
 
     def __init__(self, detail: str = "", *, hint: str = "", outcome: Outcome | None = None) -> None:
         super().__init__(detail)

@@ -402,7 +402,7 @@ async def test_names_that_cannot_be_called(client: httpx.AsyncClient) -> None:
         ({"steps": [{"table": "artist", "list": {}, "create": {}}]}, ["steps[0]"]),
         ({"steps": [{"table": "artist", "get": True}]}, ["steps[0].key"]),
         ({"steps": [{"table": "artist", "get": 1, "key": 1}]}, ["steps[0].get"]),
-        ({"steps": [{"table": "artist", "create": [], "key": 1, "limit": 1}]},
+        ({"steps": [{"table": "artist", "create": 1, "key": 1, "limit": 1}]},
          ["steps[0].key", "steps[0].create", "steps[0].limit"]),
         ({"steps": [{"table": "artist", "list": {}, "sort": 1, "limit": "1"}]}, ["steps[0].sort", "steps[0].limit"]),
     ],

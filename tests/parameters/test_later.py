@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sqlwright.engines.binder import Binder, as_it_is
 from sqlwright.errors import InvalidParameters
 from sqlwright.parameters import compile_validator
 from sqlwright.parameters.later import Later
@@ -20,7 +21,9 @@ PARAMETERS = (
 QUERY = Query(
     "q", Cardinality.EXEC, Access.WRITE, Statement((), "insert"), PARAMETERS, SourceFile("q.sql", ""), offset=0
 )
-VALIDATOR = compile_validator(QUERY, PARAMETERS, lambda *given: given[2], page_rows_max=10, big_numbers_as_text=False)
+VALIDATOR = compile_validator(
+    QUERY, PARAMETERS, lambda _: Binder(as_it_is), page_rows_max=10, big_numbers_as_text=False
+)
 
 
 def later(name: str) -> Later:

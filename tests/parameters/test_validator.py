@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sqlwright.diagnostic import ParameterFault
+from sqlwright.engines.binder import Binder
 from sqlwright.errors import InvalidParameters, QueryInvalid
 from sqlwright.parameters import FAULTS_MAX, Call, Validator, compile_validator
 from sqlwright.parameters.json_body import dump_json, parse_json
@@ -48,7 +50,11 @@ def validator(
 ) -> Validator:
     query = Query("things.find", cardinality, access, Statement((), "select"), parameters, SOURCE, 0)
     return compile_validator(
-        query, parameters, bind, page_rows_max=page_rows_max, big_numbers_as_text=big_numbers_as_text
+        query,
+        parameters,
+        lambda type: Binder(partial(bind, parameters[0], type)),
+        page_rows_max=page_rows_max,
+        big_numbers_as_text=big_numbers_as_text,
     )
 
 

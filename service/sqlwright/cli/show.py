@@ -61,7 +61,7 @@ def _offline(database: Database, settings: Settings, query: Query) -> Contract:
     validator = compile_validator(
         query,
         parameters,
-        database.engine.bind,
+        database.engine.binder,
         page_rows_max=settings.page_rows_max,
         big_numbers_as_text=settings.big_numbers == "string",
     )

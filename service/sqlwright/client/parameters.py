@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from sqlwright.contract import Contract
@@ -13,7 +14,7 @@ from sqlwright.parameters import FAULTS_MAX
 from sqlwright.parameters.refusal import Refused, clipped
 from sqlwright.plan import Plan, make_bulk_plan, make_plan, make_script_plan
 from sqlwright.query import Cardinality, SqlType
-from sqlwright.rows import fields_of, json_value
+from sqlwright.rows import fields_of, is_plain, json_value
 
 _PAGING = ("limit", "next")
 
@@ -62,14 +63,15 @@ def _items(contract: Contract, parameters: Any, items_max: int) -> list[tuple[An
     if not isinstance(parameters, Iterable) or isinstance(parameters, str | bytes | Mapping):
         raise TypeError(f"{contract.query.name} is a bulk query: it takes a list of parameter mappings")
     faults: list[ParameterFault] = []
-    items = []
-    for index, parameters_of_item in enumerate(parameters):
+    items: list[Any] = []
+    for index, parameters_of_item in enumerate(islice(parameters, items_max + 1)):
+        if is_plain(parameters_of_item):
+            items.append(parameters_of_item)
+            continue
         given = fields_of(parameters_of_item)
         # What is no mapping is refused by the validator, with its place in the list.
         known = parameters_of_item if given is None else _json_values(contract, given, faults, index)
         items.append(known)
-        if len(items) > items_max:
-            break
     try:
         values = contract.validator.bulk(items, items_max)
     except InvalidParameters as error:

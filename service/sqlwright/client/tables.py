@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar, overload
 
+from sqlwright.client.calls import ITEMS_ON_LOOP_MAX
 from sqlwright.client.parameters import put_json_value
 from sqlwright.client.source import Memory
-from sqlwright.crud import Operation, Table, Tables, perform
+from sqlwright.crud import Operation, Resolution, Table, Tables, perform
 from sqlwright.diagnostic import ParameterFault
 from sqlwright.errors import InvalidParameters, NoRow, RowMismatch
 from sqlwright.execute import Where
+from sqlwright.parameters import FAULTS_MAX
 from sqlwright.query import Access
-from sqlwright.rows import Into, Row, fields_of, mapper_of
+from sqlwright.rows import Into, Row, fields_of, is_plain, mapper_of
 from sqlwright.transaction import OpenTransaction
 
 T = TypeVar("T")
@@ -98,6 +102,24 @@ class TableCalls:
         tables, table = await self._table()
         return await self._row(await tables.create(table.name, _values(table, values)), into)
 
+    async def create_many(
+        self, rows: Iterable[Any], *, duplicates: Resolution | None = None, on: Sequence[str] = ()
+    ) -> int:
+        """Many new rows, all or nothing: how many. `duplicates` says what becomes of a row whose key is there already:
+        "merge" gives that one the new row's values, "ignore" leaves it as it is. The key is the primary one, or the
+        unique one of the columns `on`.
+
+        An error that is about one row has its `index`.
+        """
+        tables, table = await self._table()
+        listed = list(rows)
+        if len(listed) > ITEMS_ON_LOOP_MAX:
+            values = await asyncio.to_thread(_values_of_many, table, listed)
+        else:
+            values = _values_of_many(table, listed)
+        operation = await tables.create_many(table.name, values, resolution=duplicates, on=on)
+        return (await perform(self._where, operation))[1].affected
+
     @overload
     async def update(self, key: Any, values: Any) -> Row: ...
 
@@ -169,6 +191,20 @@ def _values(table: Table, values: Any) -> dict[str, Any]:
         if name in table.by_name:
             put_json_value(found, name, table.by_name[name].type, faults)
     _refuse(faults)
+    return found
+
+
+def _values_of_many(table: Table, rows: Sequence[Any]) -> list[object]:
+    found: list[object] = []
+    faults: list[ParameterFault] = []
+    for index, row in enumerate(rows):
+        try:
+            found.append(row if is_plain(row) else _values(table, row))
+        except InvalidParameters as error:
+            faults += [replace(fault, index=index) for fault in error.faults]
+            if len(faults) >= FAULTS_MAX:
+                break
+    _refuse(faults[:FAULTS_MAX])
     return found
 
 

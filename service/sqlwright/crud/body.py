@@ -61,11 +61,11 @@ def collect(faults: list[ParameterFault], read: Callable[[], tuple[object, ...]]
     try:
         return read()
     except InvalidParameters as error:
-        faults += map(_in_our_words, error.faults)
+        faults += map(in_our_words, error.faults)
         return ()
 
 
-def _in_our_words(fault: ParameterFault) -> ParameterFault:
+def in_our_words(fault: ParameterFault) -> ParameterFault:
     if fault.code == "null":
         return replace(fault, detail="null is not allowed here")
     if fault.code == "missing":

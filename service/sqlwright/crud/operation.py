@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from sqlwright.batching import Spent
+from sqlwright.crud.conflict import Conflict
 from sqlwright.crud.faults import faults_of
 from sqlwright.crud.table import Kind, Table
-from sqlwright.errors import DatabaseError, NoRow, SerializationFailure, StatementFailed
+from sqlwright.errors import (
+    DatabaseError,
+    InvalidValue,
+    NoRow,
+    SerializationFailure,
+    StatementFailed,
+    UniqueViolation,
+)
 from sqlwright.execute import ATTEMPTS_AFTER_COLLISION, Where, execute
 from sqlwright.parameters.json_body import dump_json, parse_json_text
 from sqlwright.plan import Plan
@@ -37,6 +45,13 @@ class Operation:
     doubt: Callable[[], None] = field(default=_believe, compare=False, repr=False)
     """Called when the database refuses the statement: the table may have changed."""
     read_back: ReadBack | None = field(default=None, compare=False, repr=False)
+    firsts: tuple[int, ...] = ()
+    """Of many new rows: for each plan, the index of its first row."""
+    conflict: Conflict | None = None
+    another_key: str = ""
+    """The database's code for a row that has another key than that of `conflict`."""
+    affected: int | None = None
+    """Where the database counts something else."""
 
 
 async def perform(where: Where, operation: Operation, spent: Spent | None = None) -> tuple[Plan, Result]:
@@ -50,8 +65,12 @@ async def perform(where: Where, operation: Operation, spent: Spent | None = None
     except DatabaseError as error:
         if isinstance(error, StatementFailed):
             operation.doubt()
-        error.faults = faults_of(operation.table, operation.kind, operation.sent, error)
-        raise
+        error = _of_another_key(operation, error)
+        faults = faults_of(operation.table, operation.kind, operation.sent, error)
+        error.faults = tuple(replace(fault, index=error.index) for fault in faults)
+        raise error from None if error.__cause__ is None else error.__cause__
+    if operation.affected is not None:
+        result.affected = operation.affected
     if operation.kind == "delete" and not result.affected:
         raise NoRow("no row matches")
     return operation.plans[-1], result
@@ -60,18 +79,45 @@ async def perform(where: Where, operation: Operation, spent: Spent | None = None
 async def _run(where: Where, operation: Operation, spent: Spent | None) -> Result:
     if len(operation.plans) == 1 and operation.read_back is None:
         return await execute(where, operation.plans[0], spent)
+    run = _many if operation.firsts else _in_order
     if isinstance(where, OpenTransaction):
-        return await _in_order(where, operation, spent)
+        return await run(where, operation, spent)
 
     async def whole() -> Result:
         # Without a limit of its own: each plan has one.
         async with where.transaction(timeout_seconds=math.inf) as transaction:
-            return await _in_order(transaction, operation, spent)
+            return await run(transaction, operation, spent)
 
     try:
         return await whole()
     except SerializationFailure:
         return await where.retry_collided(whole, attempts=ATTEMPTS_AFTER_COLLISION)
+
+
+def _of_another_key(operation: Operation, error: DatabaseError) -> DatabaseError:
+    """Where a statement cannot say which key's duplicate it merges with, it fails in a way of its own for another's."""
+    if operation.another_key and isinstance(error, InvalidValue) and error.native_code == operation.another_key:
+        detail = "another row already has a value where it must be unique"
+        told = UniqueViolation(detail, native_code=error.native_code, native_message=error.native_message)
+        told.index, told.__cause__ = error.index, error.__cause__
+        return told
+    return error
+
+
+async def _many(transaction: OpenTransaction, operation: Operation, spent: Spent | None) -> Result:
+    """Runs of new rows, one after the other."""
+    total = Result()
+    for plan, first in zip(operation.plans, operation.firsts, strict=True):
+        try:
+            result = await execute(transaction, plan, spent)
+        except DatabaseError as error:
+            if error.index is not None:
+                error.index += first
+            raise
+        total.affected += result.affected
+        total.waited_seconds += result.waited_seconds
+        total.database_seconds += result.database_seconds
+    return total
 
 
 async def _in_order(transaction: OpenTransaction, operation: Operation, spent: Spent | None) -> Result:

@@ -97,7 +97,7 @@ class PreparedStatements:
         return compile_validator(
             contract.query,
             parameters,
-            self._engine.bind,
+            self._engine.binder,
             page_rows_max=contract.page_rows_max,
             big_numbers_as_text=self._settings.big_numbers == "string",
         )

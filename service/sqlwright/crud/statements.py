@@ -14,6 +14,7 @@ from typing import Any
 import pypika
 from pypika.terms import Parameter as Placeholder
 
+from sqlwright.crud.conflict import Conflict
 from sqlwright.crud.filters import Filter, Order
 from sqlwright.crud.table import Table, TableColumn
 from sqlwright.query import Access, Cardinality, Kind, Literal, Parameter, Query, Rules, Slot, SourceFile, SqlType
@@ -33,10 +34,13 @@ class Shape:
     columns: tuple[str, ...] = ()
     filters: tuple[Filter, ...] = ()
     orders: tuple[Order, ...] = ()
+    conflict: Conflict | None = None
 
     @property
     def label(self) -> str:
         parts = [*self.columns, *map(str, self.filters), *map(str, self.orders)]
+        if self.conflict is not None:
+            parts.append(str(self.conflict))
         return json.dumps(parts, ensure_ascii=False) if parts else ""
 
 
@@ -61,7 +65,9 @@ class Statements:
             deleted = draft.keyed(pypika.Query.from_(draft.target).delete())
             return self._query(draft, _sql(deleted, self._dialect), Cardinality.EXEC, Access.WRITE)
         if kind == "create":
-            return self._changing(draft, self._insert(draft, shape.columns), "insert")
+            return self._changing(draft, self._insert(draft, shape), "insert")
+        if kind == "create_many":
+            return self._query(draft, self._insert(draft, shape), Cardinality.BULK, Access.WRITE)
         changes = self._replacing(draft, shape.columns) if kind == "replace" else self._updating(draft, shape.columns)
         changed = pypika.Query.update(draft.target)
         for column, value in changes:
@@ -98,14 +104,39 @@ class Statements:
         }  # fmt: skip
         return compare[one.operator](value)
 
-    def _insert(self, draft: _Draft, sent: Collection[str]) -> str:
-        columns = [column for column in draft.table.columns if column.name in sent or column.required]
+    def _insert(self, draft: _Draft, shape: Shape) -> str:
+        columns = [column for column in draft.table.columns if column.name in shape.columns or column.required]
         if not columns:  # of which pypika makes nothing
             # It only writes an INSERT that has values: what stands before them is wanted.
             some = pypika.Query.into(draft.target).insert(1)
             return _sql(some, self._dialect).removesuffix("VALUES (1)") + self._dialect.default_row
         values = [Placeholder(draft.given(column)) for column in columns]
-        return _sql(pypika.Query.into(draft.target).columns(*map(draft.field, columns)).insert(*values), self._dialect)
+        insert = pypika.Query.into(draft.target).columns(*map(draft.field, columns)).insert(*values)
+        return _sql(insert, self._dialect) + self._tail(draft.table, shape)
+
+    def _tail(self, table: Table, shape: Shape) -> str:
+        """What an INSERT does about a row that is there. pypika knows it for some dialects only."""
+        conflict = shape.conflict
+        if conflict is None:
+            return ""
+        key = [self._name(name) for name in conflict.columns]
+        merged = [self._name(name) for name in shape.columns if name not in conflict.columns]
+        if self._dialect.on_conflict:
+            head = f" ON CONFLICT ({', '.join(key)}) DO "
+            if conflict.resolution == "ignore":
+                return head + "NOTHING"
+            # Nothing to merge is no reason to give no row.
+            return f"{head}UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in merged or key[:1])}"
+        changes = [f"{name} = VALUES({name})" for name in merged] if conflict.resolution == "merge" else []
+        if any(set(unique.columns) != set(conflict.columns) for unique in table.uniques):
+            # Any unique key counts here. For the row of another one this is an error (NULL would be 0 in some keys).
+            same = " AND ".join(f"{name} <=> VALUES({name})" for name in key)
+            changes.insert(0, f"{key[0]} = IF({same}, {key[0]}, 1 DIV 0)")
+        return f" ON DUPLICATE KEY UPDATE {', '.join(changes or [f'{key[0]} = {key[0]}'])}"
+
+    def _name(self, name: str) -> str:
+        quote = self._dialect.name_quote
+        return quote + name.replace(quote, quote * 2) + quote
 
     def _updating(self, draft: _Draft, sent: Collection[str]) -> list[tuple[TableColumn, Any]]:
         columns = [column for column in draft.table.columns if column.name in sent]
@@ -130,8 +161,7 @@ class Statements:
         if verb not in self._dialect.returning:
             return self._query(draft, sql, Cardinality.EXEC, Access.WRITE)
         # pypika has RETURNING for one dialect only.
-        quote = self._dialect.name_quote
-        names = ",".join(quote + c.name.replace(quote, quote * 2) + quote for c in draft.table.columns)
+        names = ",".join(self._name(column.name) for column in draft.table.columns)
         return self._query(draft, f"{sql} RETURNING {names}", Cardinality.RETURNING, Access.WRITE)
 
     def _query(self, draft: _Draft, sql: str, cardinality: Cardinality, access: Access) -> Query:

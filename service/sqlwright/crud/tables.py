@@ -9,10 +9,12 @@ from typing import Literal
 from sqlwright.config import Settings
 from sqlwright.contract import Contract
 from sqlwright.crud.body import check_key, collect, read_columns
+from sqlwright.crud.conflict import Resolution, conflict_of, not_a_key
 from sqlwright.crud.filters import Asked, read_query_string, read_values
 from sqlwright.crud.keys import Key, read_key
+from sqlwright.crud.many import Rows, create_many
 from sqlwright.crud.operation import Operation, ReadBack, key_of
-from sqlwright.crud.prepared import PreparedStatements
+from sqlwright.crud.prepared import Prepared, PreparedStatements
 from sqlwright.crud.schema import Schema
 from sqlwright.crud.statements import Shape, replaceable
 from sqlwright.crud.table import Kind, Table
@@ -35,6 +37,7 @@ class Tables:
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._dialect = database.engine.dialect
+        self._items_max = settings.bulk_items_max
         self._statements = PreparedStatements(database, settings)
         self._schema = Schema(database, settings.tables, self._statements.forget)
 
@@ -97,18 +100,41 @@ class Tables:
 
         return await self._build(name, "get", build)
 
-    async def create(self, name: str, values: object) -> Operation:
-        """A row with the values that were sent; the others are the database's."""
+    async def create(
+        self, name: str, values: object, *, resolution: Resolution | None = None, on: Sequence[str] = ()
+    ) -> Operation:
+        """A row with the values that were sent; the others are the database's. `resolution` is what is done where
+        another row has its key: the primary key, or the unique one of the columns `on`."""
 
         async def build(table: Table) -> Operation:
+            conflict = conflict_of(table, resolution, on)
             given, faults = read_columns(table, values)
             sent = tuple(name for name in table.by_name if name in given)
-            prepared = await self._statements.get(table, "create", Shape(sent))
+            prepared = await self._prepared(table, "create", Shape(sent, conflict=conflict))
             bound = collect(faults, lambda: prepared.body.from_json(given).values)
             if faults:
                 raise InvalidParameters(faults[:FAULTS_MAX])
             operation = self._operation(table, "create", sent, _plan(prepared.contract, bound))
-            return replace(operation, read_back=await self._read_back(table))
+            another_key = self._dialect.another_key if conflict is not None else ""
+            read_back = await self._read_back(table)
+            return replace(operation, read_back=read_back, conflict=conflict, another_key=another_key)
+
+        return await self._build(name, "create", build)
+
+    async def create_many(
+        self, name: str, rows: Rows, *, resolution: Resolution | None = None, on: Sequence[str] = ()
+    ) -> Operation:
+        """Many rows, all or nothing, in their order. Where rows give values for other columns than the one before, a
+        statement of its own begins; but for columns that have no default it makes no difference."""
+
+        async def build(table: Table) -> Operation:
+            conflict = conflict_of(table, resolution, on)
+            made = await create_many(table, self._prepared, rows, conflict, self._items_max)
+            # ON DUPLICATE KEY counts a change twice, and what it leaves as it is.
+            made = replace(made, doubt=self._doubt(table))
+            if conflict is None or self._dialect.on_conflict:
+                return made
+            return replace(made, another_key=self._dialect.another_key, affected=len(rows))
 
         return await self._build(name, "create", build)
 
@@ -140,6 +166,16 @@ class Tables:
             if fresh is None:
                 raise
         return await _allowed(fresh, kind, build)
+
+    async def _prepared(self, table: Table, kind: str, shape: Shape) -> Prepared:
+        """Raises `InvalidParameters` where the database does not take the key of a conflict: it holds for some rows
+        only, for one."""
+        try:
+            return await self._statements.get(table, kind, shape)
+        except QueryInvalid:
+            if shape.conflict is None or await self._schema.fresh(table) is not None:
+                raise
+            raise InvalidParameters([not_a_key(table, shape.conflict.columns)]) from None
 
     async def _get(self, table: Table, key: Key) -> Plan:
         prepared = await self._statements.get(table, "get", Shape())
@@ -196,11 +232,14 @@ class Tables:
         return self._operation(table, kind, sent, *plans)
 
     def _operation(self, table: Table, kind: Kind, sent: Sequence[str], *plans: Plan) -> Operation:
+        return Operation(table, kind, plans, tuple(sent), self._doubt(table))
+
+    def _doubt(self, table: Table) -> Callable[[], None]:
         def doubt() -> None:
             self._schema.doubt()
             self._statements.forget({table.name})
 
-        return Operation(table, kind, plans, tuple(sent), doubt)
+        return doubt
 
 
 async def _allowed(table: Table, kind: Kind, build: _Build) -> Operation:

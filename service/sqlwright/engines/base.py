@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlwright.address import Address
+from sqlwright.engines.binder import Binder
 from sqlwright.engines.connector import PoolLimits
 from sqlwright.engines.measured import Measured
 from sqlwright.engines.pool import Pool
@@ -165,7 +166,8 @@ class Engine(ABC):
     async def run_bulk(
         self, lease: Any, program: Program, items: Sequence[Values], *, timeout_seconds: float
     ) -> Result:
-        """Run one statement once per item, all or nothing; `affected` is the sum."""
+        """Run one statement once per item, all or nothing; `affected` is the sum. An error that is about one item has
+        its `index`."""
 
     @abstractmethod
     async def run_script(self, lease: Any, program: Program, *, timeout_seconds: float | None) -> Result:
@@ -255,11 +257,13 @@ class Engine(ABC):
         return None
 
     @abstractmethod
-    def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:
-        """A validated value (see `parameters.py` for its Python form) as the driver takes it.
+    def binder(self, type: SqlType) -> Binder:
+        """How validated values of a type (see `parameters/values.py` for their Python form) become what the driver
+        takes."""
 
-        Raises ValueError with a message for the caller when this engine cannot hold the value.
-        """
+    def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - as it reads best
+        """One value, or None. Raises ValueError with a message for the caller when this engine cannot hold it."""
+        return None if value is None else self.binder(type).one(value)
 
     @abstractmethod
     def translate(self, error: BaseException, access: Access) -> SqlwrightError | None:

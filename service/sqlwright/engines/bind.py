@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
+_PLAIN_LENGTH = 19
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d))?(?:\.(\d+))?)?(?:([Zz])|([+-])(\d\d):?(\d\d)?)?")
 
 
@@ -28,3 +31,10 @@ def stored_moment(text: str, *, in_utc: bool, database: str) -> str | None:
         moment = utc.replace(tzinfo=None).isoformat(" ")
     digits = (fraction or "").rstrip("0")
     return f"{moment}.{digits}" if digits else moment
+
+
+def plain_moments(values: Sequence[Any]) -> Sequence[Any]:
+    """The same of many that are all like `2026-01-31T12:00:00`. Raises ValueError where one is not."""
+    if set(map(len, values)) != {_PLAIN_LENGTH}:
+        raise ValueError("not plain")
+    return "\n".join(values).replace("T", " ").split("\n")

@@ -113,7 +113,7 @@ def _preflight() -> Answer:
         b"",
         [
             (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE"),
-            (b"access-control-allow-headers", b"Accept, Content-Type, X-Request-Id"),
+            (b"access-control-allow-headers", b"Accept, Content-Type, Prefer, X-Request-Id"),
             (b"access-control-max-age", b"600"),
         ],
     )

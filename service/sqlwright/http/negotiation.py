@@ -83,3 +83,36 @@ def check_media_type(content_type: bytes | None) -> None:
     """Of a request that has a body."""
     if content_type is None or len(content_type) > _HEADER_BYTES_MAX or not is_json(content_type):
         raise UnsupportedMediaType("the body must be application/json in UTF-8", hint="Content-Type: application/json")
+
+
+_ROWS = {"application/x-ndjson": "ndjson", "application/ndjson": "ndjson", "text/csv": "csv"}
+"""Media types of many rows beside JSON."""
+
+
+@lru_cache(maxsize=256)
+def form_of_rows(content_type: bytes) -> str:
+    """`json`, `ndjson` or `csv`; empty for anything else."""
+    if is_json(content_type):
+        return "json"
+    name, separator, parameters = content_type.decode("latin-1").lower().partition(";")
+    as_json = b"application/json" + (separator + parameters).encode("latin-1")
+    return _ROWS.get(name.strip(), "") if is_json(as_json) else ""  # in UTF-8
+
+
+def check_rows_type(content_type: bytes | None) -> None:
+    """Of a request that may have many rows."""
+    if content_type is None or len(content_type) > _HEADER_BYTES_MAX or not form_of_rows(content_type):
+        raise UnsupportedMediaType(
+            "the body must be application/json, application/x-ndjson or text/csv, in UTF-8",
+            hint="Content-Type: application/json",
+        )
+
+
+@lru_cache(maxsize=256)
+def preferences(prefer: bytes) -> dict[str, str]:
+    """RFC 7240: the first of a name counts."""
+    found: dict[str, str] = {}
+    for part in prefer.decode("latin-1").split(","):
+        name, _, value = part.partition(";")[0].partition("=")
+        found.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    return found

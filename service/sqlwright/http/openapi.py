@@ -59,6 +59,8 @@ _PROBLEM_SCHEMA: Schema = {
     },
 }
 
+_TEXT: Schema = {"type": "string"}
+
 
 class OpenApi:
     """The document, made again only when a query or what is known of one has changed."""
@@ -189,7 +191,10 @@ class _Writer:
             required = bulk or any(p.required for p in parameters)
             if query.access is Access.READ:
                 body = self._or_several(body, operation)
-            operation["requestBody"] = {"required": required, "content": {"application/json": {"schema": body}}}
+            content: Schema = {"application/json": {"schema": body}}
+            if bulk:
+                content |= {"application/x-ndjson": {"schema": _TEXT}, "text/csv": {"schema": _TEXT}}
+            operation["requestBody"] = {"required": required, "content": content}
         return operation
 
     def _or_several(self, body: Schema, operation: dict[str, Any]) -> Schema:

@@ -26,6 +26,17 @@ _SUMMARIES = {
     "update": "Some columns of one row of {}", "delete": "One row of {} less",
 }  # fmt: skip
 
+_UPSERT = [
+    {
+        "name": "Prefer", "in": "header", "schema": {"type": "string"},
+        "description": "rows whose key is there already: resolution=merge-duplicates or resolution=ignore-duplicates",
+    },
+    {
+        "name": "on_conflict", "in": "query", "schema": {"type": "string"},
+        "description": "the columns of a unique key to take for that, instead of the primary key: a,b",
+    },
+]  # fmt: skip
+
 
 class TablePaths:
     """Writes the path items of one table."""
@@ -65,7 +76,10 @@ class TablePaths:
             operation["parameters"] = [self._path_parameter(column) for column in self._table.key_columns]
         if kind in ("create", "replace", "update"):
             body = self._body(kind)
-            content = {"application/json": {"schema": body}}
+            content: dict[str, Any] = {"application/json": {"schema": body}}
+            if kind == "create":
+                content = self._many(body)
+                operation["parameters"] = _UPSERT
             operation["requestBody"] = {"required": bool(body["required"]), "content": content}
         return {**operation, "responses": {**self._success(kind), "default": PROBLEM}}
 
@@ -81,9 +95,21 @@ class TablePaths:
         answer: dict[str, Any] = {"description": "OK", "content": content}
         if kind != "create":
             return {"200": answer}
+        many = object_schema({"affected": {"type": "integer"}})
+        answer["content"] = {"application/json": {"schema": {"anyOf": [schema, many]}}}
         if self._table.primary_key:
             answer["headers"] = {"Location": {"description": "path of the row", "schema": {"type": "string"}}}
         return {"201": answer}
+
+    def _many(self, row: Schema) -> dict[str, Any]:
+        """A new row, or many."""
+        rows = {"type": "array", "items": row, "maxItems": self._settings.bulk_items_max}
+        text = {"type": "string"}
+        return {
+            "application/json": {"schema": {"anyOf": [row, rows]}},
+            "application/x-ndjson": {"schema": text},
+            "text/csv": {"schema": text},
+        }
 
     def _body(self, kind: str) -> Schema:
         """`create` and `replace` say which columns must be there; of a key, that it is the row's own."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlwright.errors import AmbiguousRequest, BodyTooLarge, ClientLeft
 from sqlwright.http.content_coding import coding_of, inflate
 from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import check_media_type
 
+CheckType = Callable[[bytes | None], None]
 
-async def read_body(exchange: Exchange, receive: Receive, bytes_max: int) -> bytes:
+
+async def read_body(
+    exchange: Exchange, receive: Receive, bytes_max: int, check_type: CheckType = check_media_type
+) -> bytes:
     """The whole body, inflated where it came compressed, empty when there is none.
 
     Raises `UnsupportedMediaType`, `UnsupportedContentCoding`, `BodyTooLarge`, `MalformedRequest` and `ClientLeft` as
@@ -31,7 +37,7 @@ async def read_body(exchange: Exchange, receive: Receive, bytes_max: int) -> byt
         chunk = message.get("body", b"")
         if chunk:
             if not size:
-                check_media_type(headers.get(b"content-type"))
+                check_type(headers.get(b"content-type"))
                 if b"content-encoding" in headers:
                     coding = coding_of(exchange.every(b"content-encoding"))
             size += len(chunk)

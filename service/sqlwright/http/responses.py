@@ -20,7 +20,7 @@ VARY: Header = (b"vary", b"accept")
 COMMON_HEADERS: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
-_EXPOSED = b"Link, Location, Retry-After, Server-Timing, X-CSV-Formulas, X-Request-Id"
+_EXPOSED = b"Link, Location, Preference-Applied, Retry-After, Server-Timing, X-CSV-Formulas, X-Request-Id"
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from sqlwright.http.exchange import Exchange, Receive
 from sqlwright.http.negotiation import JSON, check_accept, choose
 from sqlwright.http.request_body import read_body
 from sqlwright.http.responses import Answer, json_answer, respond
+from sqlwright.http.rows_body import parse_rows, read_rows
 from sqlwright.http.service import QUERIES_PATH, Served, Service, query_path
 from sqlwright.http.streaming import StreamAnswer
 from sqlwright.plan import Plan, make_bulk_plan, make_plan, make_stream_plan
@@ -45,7 +46,10 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
         if exchange.method == "POST":
             body = await _read(service.settings, query, exchange, receive)
             size = len(body)
-            content = await beside(size, parse_body, service.settings, body)
+            if query.cardinality is Cardinality.BULK:
+                content = await beside(size, parse_rows, service.settings, exchange, body)
+            else:
+                content = await beside(size, parse_body, service.settings, body)
         exchange.complete = True
         contract = service.contracts.ready(query) or await service.contracts.get(query)
         if type(content) is list and query.access is Access.READ:
@@ -85,8 +89,9 @@ async def _stream(service: Service, exchange: Exchange, receive: Receive, query:
 
 
 async def _read(settings: Settings, query: Query, exchange: Exchange, receive: Receive) -> bytes:
-    bulk = query.cardinality is Cardinality.BULK
-    return await read_body(exchange, receive, settings.bulk_body_bytes_max if bulk else settings.body_bytes_max)
+    if query.cardinality is Cardinality.BULK:
+        return await read_rows(settings, exchange, receive)
+    return await read_body(exchange, receive, settings.body_bytes_max)
 
 
 def _plan(settings: Settings, contract: Contract, exchange: Exchange, content: object) -> Plan:

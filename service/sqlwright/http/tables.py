@@ -6,19 +6,25 @@ from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import quote, unquote
 
-from sqlwright.crud import Operation, PathKey, Table, location, perform
+from sqlwright.crud import Operation, PathKey, Resolution, Table, location, perform
 from sqlwright.errors import NotFound, StatementFailed
 from sqlwright.http.calls import beside, check_method, deadline, parse_body, refuse_query_string
 from sqlwright.http.exchange import Exchange, Receive
-from sqlwright.http.negotiation import JSON, check_accept, choose
-from sqlwright.http.request_body import read_body
+from sqlwright.http.negotiation import JSON, check_accept, choose, preferences
+from sqlwright.http.request_body import read_body, too_large
 from sqlwright.http.responses import Answer, json_answer, respond
+from sqlwright.http.rows_body import parse_rows, read_rows
 from sqlwright.http.service import Service
 from sqlwright.http.streaming import StreamAnswer
 from sqlwright.http.table_catalogue import ITEM, ROWS, describe_table, methods_of, table_path
+from sqlwright.parameters import Cells
+from sqlwright.parameters.query_string import split_query_string
+from sqlwright.parameters.refusal import Refused
 from sqlwright.query import Access
 
 _READING = ("GET", "HEAD")
+_RESOLUTIONS: dict[str, Resolution] = {"merge-duplicates": "merge", "ignore-duplicates": "ignore"}
+_PREFER_BYTES_MAX = 1000
 
 
 async def call_table(service: Service, exchange: Exchange, receive: Receive) -> Answer | None:
@@ -40,7 +46,10 @@ async def call_table(service: Service, exchange: Exchange, receive: Receive) -> 
         media_type = choose(exchange.every(b"accept"), streams=lists)
         if media_type == JSON:
             content = await _content(service, exchange, receive)
-            operation = await _operation(service, exchange, table, segments[1:], content)
+            if exchange.method == "POST":
+                operation = await _creation(service, exchange, table, content)
+            else:
+                operation = await _operation(service, exchange, table, segments[1:], content)
             _take(exchange, operation)
             plan, result = await perform(service.database, operation, exchange)
         else:
@@ -49,7 +58,10 @@ async def call_table(service: Service, exchange: Exchange, receive: Receive) -> 
         await stream.send()
         return None
     answer = respond(exchange, plan, result)
-    if operation.kind == "create" and table.primary_key:
+    if operation.conflict is not None:
+        applied = f"resolution={operation.conflict.resolution}-duplicates".encode("ascii")
+        answer.headers = [*answer.headers, (b"preference-applied", applied)]
+    if operation.kind == "create" and table.primary_key and not operation.firsts:
         place = f"{quote(exchange.root_path)}{table_path(table.name)}/{location(operation, answer.body)}"
         answer.headers = [*answer.headers, (b"location", place.encode("ascii"))]
     if operation.kind == "create":
@@ -88,9 +100,42 @@ async def _content(service: Service, exchange: Exchange, receive: Receive) -> ob
     if exchange.method in (*_READING, "DELETE"):
         exchange.complete = True
         return None
-    body = await read_body(exchange, receive, service.settings.body_bytes_max)
+    settings = service.settings
+    if exchange.method != "POST":
+        body = await read_body(exchange, receive, settings.body_bytes_max)
+        exchange.complete = True
+        return await beside(len(body), parse_body, settings, body)
+    body = await read_rows(settings, exchange, receive)
     exchange.complete = True
-    return await beside(len(body), parse_body, service.settings, body)
+    content = await beside(len(body), parse_rows, settings, exchange, body)
+    if type(content) is dict and len(body) > settings.body_bytes_max:  # many rows may have more
+        raise too_large(settings.body_bytes_max)
+    return content
+
+
+async def _creation(service: Service, exchange: Exchange, table: Table, content: object) -> Operation:
+    """One row or many. What is done about a row that is there stands in the header Prefer."""
+    resolution, on = _resolution(exchange), _on_conflict(exchange)
+    rows = content if isinstance(content, list | Cells) else [content] if resolution == "ignore" else None
+    if rows is None:
+        return await service.tables.create(table.name, content, resolution=resolution, on=on)
+    return await service.tables.create_many(table.name, rows, resolution=resolution, on=on)
+
+
+def _resolution(exchange: Exchange) -> Resolution | None:
+    asked = preferences((exchange.every(b"prefer") or b"")[:_PREFER_BYTES_MAX]).get("resolution")
+    return _RESOLUTIONS.get(asked or "")
+
+
+def _on_conflict(exchange: Exchange) -> tuple[str, ...]:
+    """`?on_conflict=a,b`; nothing else is taken in the query string."""
+    pairs = list(split_query_string(exchange.query_string)) if exchange.query_string else []
+    if not pairs:
+        return ()
+    (name, text), *others = pairs
+    if others or name != "on_conflict" or isinstance(text, Refused) or not text:
+        refuse_query_string(exchange.query_string, "a new row takes on_conflict=column,column here and nothing else")
+    return tuple(str(text).split(","))
 
 
 async def _operation(service: Service, exchange: Exchange, table: Table, key: list[str], content: object) -> Operation:
@@ -99,8 +144,6 @@ async def _operation(service: Service, exchange: Exchange, table: Table, key: li
     if not key and exchange.method in _READING:
         return await tables.list_from_query_string(name, exchange.query_string)
     refuse_query_string(exchange.query_string, "only a list of rows takes something in the query string")
-    if not key:
-        return await tables.create(name, content)
     row = PathKey(key[0])
     match exchange.method:
         case "PATCH":

@@ -6,19 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlwright.errors import QueryInvalid
-from sqlwright.parameters.refusal import Refused
+from sqlwright.engines.binder import Binder
+from sqlwright.errors import MalformedRequest, QueryInvalid
+from sqlwright.parameters.columns import ReadColumn, compile_cells, compile_column
+from sqlwright.parameters.json_body import parse_json_text
+from sqlwright.parameters.refusal import Refused, quoted
 from sqlwright.parameters.rules import compile_checks
 from sqlwright.parameters.values import literal_value, reader_of, type_fault
 from sqlwright.query import Kind, Parameter, Query, SqlType
 
-Bind = Callable[[Parameter, SqlType, Any], Any]
-"""`Engine.bind`: a validated value as the driver takes it; ValueError with a message when the engine cannot hold it."""
+MakeBinder = Callable[[SqlType], Binder]
+"""`Engine.binder`: how values of a type become what the driver takes."""
 Read = Callable[[Any], Any]
 
 _FLAT = frozenset({Kind.JSON, Kind.BYTES})
 """Arrays of these hold no arrays: a list is JSON itself, and base64 is made of one item after the other."""
 UNTYPED = SqlType("", Kind.ANY)
+CELL_DEPTH_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,17 @@ class Argument:
     """Bound already; also the place holder of a required one."""
     from_json: Read
     from_texts: Read
+    column: ReadColumn
+    """`from_json` of the values of many items."""
+    from_cell: Read
+    """From a text of a table of texts, or None."""
+    cells: ReadColumn
+    """The same of many."""
 
 
-def compile_argument(query: Query, parameter: Parameter, bind: Bind, *, big_numbers_as_text: bool) -> Argument:
+def compile_argument(
+    query: Query, parameter: Parameter, make_binder: MakeBinder, *, big_numbers_as_text: bool
+) -> Argument:
     """Raises `QueryInvalid`, pointing at the parameter's line, when its rules or its default do not suit its type."""
     type_ = parameter.type or UNTYPED
     is_list = parameter.is_list or type_.array
@@ -45,8 +57,11 @@ def compile_argument(query: Query, parameter: Parameter, bind: Bind, *, big_numb
     except Refused as refused:
         raise _invalid(query, parameter, "a rule", refused) from None
 
+    binder = make_binder(type_)
+    nullable = parameter.nullable or (parameter.default is not None and parameter.default.is_null)
+
     def finish(read: Read) -> Read:
-        return _finished(parameter, type_, bind, read)
+        return _finished(parameter, type_, binder.one, read, nullable=nullable)
 
     default = None
     if parameter.default is not None and not parameter.default.is_null:
@@ -58,14 +73,35 @@ def compile_argument(query: Query, parameter: Parameter, bind: Bind, *, big_numb
     nests = type_.array and not parameter.is_list and type_.kind not in _FLAT
     from_text, from_json = _checked(reader.from_text, checks), _checked(reader.from_json, checks)
     expected = f"an array, each item {reader.expected}" if is_list else reader.expected
+    read_json = finish(_array_of(from_json, expected, nests=nests) if is_list else from_json)
+    read_texts = finish(_each_of(from_text) if is_list else only(from_text))
+    column = compile_column(type_, binder, read_json, nullable=nullable, plain=not (is_list or checks))
+
+    def read_cell(text: str | None) -> Any:
+        if text is None:
+            return read_json(None)
+        return read_json(_list_from_cell(text, expected)) if is_list else read_texts([text])
+
     return Argument(
         name=parameter.name,
         expected=expected,
         required=parameter.required,
         default=default,
-        from_json=finish(_array_of(from_json, expected, nests=nests) if is_list else from_json),
-        from_texts=finish(_each_of(from_text) if is_list else only(from_text)),
+        from_json=read_json,
+        from_texts=read_texts,
+        column=column,
+        from_cell=read_cell,
+        cells=compile_cells(type_, column, read_cell, is_list=is_list),
     )
+
+
+def _list_from_cell(text: str, expected: str) -> object:
+    """A list stands in a cell as JSON."""
+    try:
+        return parse_json_text(text, CELL_DEPTH_MAX)
+    except MalformedRequest as error:
+        message = str(error).replace("the body", "it")
+        raise Refused("format", f"{expected}, is expected as JSON, not {quoted(text)}: {message}") from None
 
 
 def _invalid(query: Query, parameter: Parameter, what: str, refused: Refused) -> QueryInvalid:
@@ -88,9 +124,8 @@ def _checked(read: Read, checks: tuple[Read, ...]) -> Read:
     return checked
 
 
-def _finished(parameter: Parameter, type_: SqlType, bind: Bind, read: Read) -> Read:
+def _finished(parameter: Parameter, type_: SqlType, bind: Read, read: Read, *, nullable: bool) -> Read:
     """The whole way of a value: null, reading, and the driver's form."""
-    nullable = parameter.nullable or (parameter.default is not None and parameter.default.is_null)
     written = str(type_) or "text"
 
     def finished(value: Any) -> Any:
@@ -100,7 +135,7 @@ def _finished(parameter: Parameter, type_: SqlType, bind: Bind, read: Read) -> R
                 return None
             raise Refused("null", f"null is not allowed; to allow it, write `-- @param {parameter.name} {written}?`")
         try:
-            return bind(parameter, type_, result)
+            return bind(result)
         except ValueError as error:
             raise Refused("value", str(error)) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any
@@ -16,6 +17,10 @@ from sqlwright.parameters.refusal import clipped, quoted
 DEPTH_LIMIT = 500
 """Nesting beyond which nothing goes, whatever the settings say: parser and writer recurse."""
 NUMBER_CHARACTERS_MAX = 20_000
+_PLAIN_NUMBER_LENGTH = 300
+"""A double can hold as many digits before the point."""
+_ROWS_LENGTH_MIN = 4096
+_MINUS_ZERO = re.compile(r"-0(?![0-9.eE])").search
 EXPONENT_MAX = 16_383
 """Digits after the point that a numeric of PostgreSQL can have; the widest of all engines."""
 
@@ -25,13 +30,35 @@ def parse_json(body: bytes, depth_max: int) -> object:
 
     Raises `MalformedRequest`, with line and column (in characters, from 1) where they are known.
     """
+    return parse_json_text(decode_body(body), depth_max)
+
+
+def parse_ndjson(body: bytes, depth_max: int) -> list[object]:
+    """JSON values, one a line; lines of blanks are none. Raises `MalformedRequest` with the line."""
+    lines = decode_body(body).split("\n")
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    whole = f"[{','.join(line for _, line in numbered)}]"
+    rows = _parse_rows(whole) if len(whole) > _ROWS_LENGTH_MIN and depth_max > 1 else None
+    if rows is not None and len(rows) == len(numbered):  # each line has a brace that opens, and so is an object
+        return list(rows)
+    found = []
+    for number, line in numbered:
+        try:
+            found.append(parse_json_text(line.strip(), depth_max))
+        except MalformedRequest as error:
+            message = str(error).replace("the body", "it").replace("(line 1, column", "(column")
+            raise MalformedRequest(f"line {number} of the body: {message}", hint=error.hint) from None
+    return found
+
+
+def decode_body(body: bytes) -> str:
+    """Raises `MalformedRequest`, with line and column."""
     try:
-        text = body.decode("utf-8")
+        return body.decode("utf-8")
     except UnicodeDecodeError as error:
         before = body[: error.start].decode("utf-8")
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise MalformedRequest(f"the body is not UTF-8{_place(line, column)}") from None
-    return parse_json_text(text, depth_max)
 
 
 def parse_json_text(text: str, depth_max: int) -> object:
@@ -40,8 +67,11 @@ def parse_json_text(text: str, depth_max: int) -> object:
         raise MalformedRequest("the body begins with a byte order mark", hint="send UTF-8 without one")
     if not text.strip():
         raise MalformedRequest("the body is empty", hint="send a JSON object, {} where there is nothing to say")
+    rows = _parse_rows(text) if len(text) > _ROWS_LENGTH_MIN and text[0] == "[" else None
+    if rows is not None and depth_max > 1:
+        return rows
     try:
-        value = (_SIGNED_DECODER if "-0" in text else _DECODER).decode(text)
+        value = (_SIGNED_DECODER if _has_minus_zero(text) else _DECODER).decode(text)
     except json.JSONDecodeError as error:
         message = error.msg[:1].lower() + error.msg[1:]
         raise MalformedRequest(f"the body is not JSON: {message}{_place(error.lineno, error.colno)}") from None
@@ -54,6 +84,29 @@ def parse_json_text(text: str, depth_max: int) -> object:
     if text.count("[") + text.count("{") > depth_max:
         _check_depth(value, depth_max)
     return value
+
+
+def _parse_rows(text: str) -> list[dict[str, Any]] | None:
+    """An array of flat objects, which is what is long; None for anything else, and where something may be wrong.
+
+    Keys are not looked at one by one to see whether one is there twice: none is where there are as many as the text has
+    places that could end a key.
+    """
+    if _has_minus_zero(text) or any(blank in text and f"{blank}:" in text for blank in "\t\r\n "):
+        return None
+    try:
+        value = _PLAIN_DECODER.decode(text)
+    except (ValueError, RecursionError, MalformedRequest):
+        return None
+    if type(value) is not list or set(map(type, value)) != {dict} or text.count("[") != 1:
+        return None
+    if text.count("{") != len(value) or text.count('":') != sum(map(len, value)):
+        return None
+    return value
+
+
+def _has_minus_zero(text: str) -> bool:
+    return "-0" in text and _MINUS_ZERO(text) is not None
 
 
 def exact_decimal(text: str) -> Decimal:
@@ -149,6 +202,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _float(text: str) -> Decimal:
+    if len(text) <= _PLAIN_NUMBER_LENGTH and "e" not in text and "E" not in text:
+        return Decimal(text)
     if math.isinf(float(text)):
         raise MalformedRequest(f"the number {clipped(text)} is beyond the range of a double")
     try:
@@ -170,3 +225,4 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_float, parse
 _SIGNED_DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_float, parse_int=_signed, parse_constant=_constant
 )
+_PLAIN_DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_constant)

@@ -14,7 +14,9 @@ from typing import Any, Literal
 from sqlwright.diagnostic import ParameterFault
 from sqlwright.errors import InvalidParameters
 from sqlwright.parameters import paging
-from sqlwright.parameters.arguments import Argument, Bind, compile_argument
+from sqlwright.parameters.arguments import Argument, MakeBinder, compile_argument
+from sqlwright.parameters.cells import Cells
+from sqlwright.parameters.columns import Unsure
 from sqlwright.parameters.later import Later, Resolve
 from sqlwright.parameters.query_string import plain_pairs, split_query_string
 from sqlwright.parameters.refusal import Refused, clipped, quoted
@@ -41,16 +43,18 @@ class Call:
 def compile_validator(
     query: Query,
     parameters: Sequence[Parameter],
-    bind: Bind,
+    make_binder: MakeBinder,
     *,
     page_rows_max: int,
     big_numbers_as_text: bool,
 ) -> Validator:
-    """The validator of a query. `parameters` have their types filled in; `bind` is the engine's.
+    """The validator of a query. `parameters` have their types filled in; `make_binder` is the engine's.
 
     Raises `QueryInvalid` with a diagnostic when a default or a rule does not suit its parameter's type.
     """
-    arguments = tuple(compile_argument(query, p, bind, big_numbers_as_text=big_numbers_as_text) for p in parameters)
+    arguments = tuple(
+        compile_argument(query, p, make_binder, big_numbers_as_text=big_numbers_as_text) for p in parameters
+    )
     names = {argument.name for argument in arguments}
     built_in = [name for name in paging.NAMES if name not in names] if query.is_paged else []
     return Validator(arguments, {name: paging.page_argument(name, page_rows_max) for name in built_in})
@@ -123,13 +127,17 @@ class Validator:
         return Call(values, **page)
 
     def bulk(self, body: object, items_max: int) -> list[tuple[Any, ...]]:
-        """The items of a `*!` query: an array of objects, which may be empty."""
+        """The items of a `*!` query: an array of objects, which may be empty, or a table of texts."""
+        if type(body) is Cells:
+            return self._of_cells(body, items_max)
         if type(body) is not list:
             refused = type_fault("an array of objects, one for each execution,", body)
             raise InvalidParameters([ParameterFault("body", "", refused.code, refused.detail)])
         if len(body) > items_max:
-            detail = f"at most {items_max} items are taken in one call, not {len(body)}"
-            raise InvalidParameters([ParameterFault("body", "", "length", detail)])
+            raise _too_many(items_max, len(body))
+        quick = self._together(body)
+        if quick is not None:
+            return quick
         faults: list[ParameterFault] = []
         items = []
         for index, item in enumerate(body):
@@ -143,6 +151,46 @@ class Validator:
         if faults:
             raise InvalidParameters(faults[:FAULTS_MAX])
         return items
+
+    def _together(self, body: Sequence[Any]) -> list[tuple[Any, ...]] | None:
+        """The items where all have the same parameters and nothing is wrong with any; else None: each is looked at."""
+        if not body or set(map(type, body)) != {dict}:
+            return None
+        given = [argument for argument in self._arguments if argument.name in body[0]]
+        absent = [argument for argument in self._arguments if argument.name not in body[0]]
+        if not given or any(argument.required for argument in absent) or set(map(len, body)) != {len(given)}:
+            return None
+        read: dict[str, Sequence[Any]] = {}
+        try:
+            for argument in given:
+                name = argument.name
+                read[name] = argument.column([item[name] for item in body])
+        except (KeyError, Refused, Unsure):
+            return None
+        for argument in absent:
+            read[argument.name] = [argument.default] * len(body)
+        return list(zip(*(read[argument.name] for argument in self._arguments), strict=True))
+
+    def _of_cells(self, cells: Cells, items_max: int) -> list[tuple[Any, ...]]:
+        if len(cells) > items_max:
+            raise _too_many(items_max, len(cells))
+        faults: list[ParameterFault] = []
+        given = dict(zip(cells.header, cells.columns, strict=True))
+        known = {argument.name for argument in self._arguments}
+        self._refuse_unknown((name for name in given if name not in known), "body", faults, None)
+        columns: list[Sequence[Any]] = []
+        for argument in self._arguments:
+            texts = given.get(argument.name)
+            if texts is not None:
+                columns.append(_column_of(argument, texts, faults))
+                continue
+            if argument.required:
+                detail = f"this parameter is required: {argument.expected}"
+                faults.append(ParameterFault("body", argument.name, "missing", detail))
+            columns.append([argument.default] * len(cells))
+        if faults:
+            raise InvalidParameters(sorted(faults, key=_place_of)[:FAULTS_MAX])
+        return list(zip(*columns, strict=True))
 
     def fill(self, values: Sequence[Any], resolve: Resolve) -> tuple[Any, ...]:
         """Bound values with what has come in the place of every `Later`, validated like any other value."""
@@ -225,6 +273,32 @@ class Validator:
             except Refused as refused:
                 faults.append(ParameterFault(place, name, refused.code, refused.detail))
         return found
+
+
+def _column_of(argument: Argument, texts: Sequence[str | None], faults: list[ParameterFault]) -> Sequence[Any]:
+    try:
+        return argument.cells(texts)
+    except Refused:
+        pass
+    found = []
+    for index, text in enumerate(texts):
+        try:
+            found.append(argument.from_cell(text))
+        except Refused as refused:
+            faults.append(ParameterFault("body", argument.name, refused.code, refused.detail, index))
+            if len(faults) >= FAULTS_MAX:
+                break
+    return found
+
+
+def _place_of(fault: ParameterFault) -> int:
+    """What is wrong with all items comes first."""
+    return -1 if fault.index is None else fault.index
+
+
+def _too_many(items_max: int, count: int) -> InvalidParameters:
+    detail = f"at most {items_max} items are taken in one call, not {count}"
+    return InvalidParameters([ParameterFault("body", "", "length", detail)])
 
 
 def _texts_of(raw: bytes, faults: list[ParameterFault]) -> tuple[dict[str, list[str]], frozenset[str]]:

@@ -24,6 +24,11 @@ _PLAIN = frozenset({str, int, bool, type(None)})
 _TEXTS = frozenset({Kind.TEXT, Kind.OTHER})
 
 
+def is_plain(values: Any) -> bool:
+    """A dict all of whose values are their own JSON values, whatever the types."""
+    return type(values) is dict and _PLAIN.issuperset(map(type, values.values()))
+
+
 def json_value(value: Any, sql_type: SqlType | None, *, is_list: bool = False) -> Any:
     """The JSON value of a parameter of this type. Raises `Refused` for what has none.
 

@@ -39,6 +39,10 @@ class Dialect:
     """The key of an inserted row is known without RETURNING."""
     returning: frozenset[str] = frozenset({"insert", "update", "delete"})
     """Statements that can end in RETURNING."""
+    on_conflict: bool = True
+    """`ON CONFLICT (key) DO …` is known; else `ON DUPLICATE KEY UPDATE`, for whatever key."""
+    another_key: str = ""
+    """What the database says of the division by zero that stands for a duplicate of another key: its own code."""
     default_row: str = "DEFAULT VALUES"
     """How an INSERT INTO a table goes on that gives no column a value."""
     default_in_update: bool = True
@@ -161,6 +165,8 @@ MYSQL = Dialect(
     native_parameters=frozenset("?"),
     last_insert_id=True,
     returning=frozenset({"insert", "delete"}),
+    on_conflict=False,
+    another_key="1365",
     default_row="() VALUES ()",
     nulls_first=True,
     other_types=frozenset({"enum", "set", "inet4", "inet6", "vector"}),

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -46,7 +46,7 @@ class QueryDraft:
 
 @dataclass(frozen=True, slots=True)
 class TableDraft:
-    """`values` are the row's for create, update and replace, the filters for list."""
+    """`values` are the row's for create, update and replace, the filters for list; `rows` for many new ones."""
 
     table: str
     kind: TableKind
@@ -56,6 +56,7 @@ class TableDraft:
     sort: tuple[str, ...] = ()
     limit: int | None = None
     laters: tuple[Later, ...] = ()
+    rows: Sequence[object] | None = None
 
 
 StepDraft = QueryDraft | TableDraft
@@ -187,11 +188,12 @@ class _Reader:
         kind = kinds[0]
         faults = len(self.faults)
         key = self._key(step, kind, place, references)
-        values = self._values(step[kind], kind, f"{place}.{kind}", references)
+        rows = self._rows(step[kind], kind, f"{place}.{kind}", references)
+        values = self._values(step[kind], kind, f"{place}.{kind}", references) if rows is None else {}
         sort, limit = self._order(step, kind, place)
         if values is None or len(self.faults) != faults:
             return None
-        return TableDraft(name, kind, place, key, values, sort, limit, tuple(references.found))
+        return TableDraft(name, kind, place, key, values, sort, limit, tuple(references.found), rows)
 
     def _key(self, step: dict[str, Any], kind: str, place: str, references: References) -> Any:
         place = f"{place}.key"
@@ -219,6 +221,15 @@ class _Reader:
             self.refuse(place, type_fault("an object of columns" if kind != "list" else "an object of filters", value))
             return None
         return references.read_object(value, place)
+
+    def _rows(self, value: object, kind: str, place: str, references: References) -> list[object] | None:
+        """Of a create of many rows."""
+        if kind != "create" or type(value) is not list:
+            return None
+        return [
+            references.read_object(row, f"{place}[{index}]") if type(row) is dict else row
+            for index, row in enumerate(value)
+        ]
 
     def _order(self, step: dict[str, Any], kind: str, place: str) -> tuple[tuple[str, ...], int | None]:
         sort, limit = step.get("sort", []), step.get("limit")

@@ -112,6 +112,8 @@ async def _operation(step: TableDraft, tables: Tables) -> Operation:
             return await tables.get(name, key)
         case "list":
             return await tables.list(name, values, sort=step.sort, limit=step.limit, paged=False)
+        case "create" if step.rows is not None:
+            return await tables.create_many(name, list(step.rows))
         case "create":
             return await tables.create(name, values)
         case "update":
@@ -199,7 +201,7 @@ def _place(fault: ParameterFault, step: StepDraft) -> str:
     of_key = fault.code != "missing" or step.kind != "replace"
     if step.kind in KEYED and fault.parameter not in step.values and of_key:
         return f"{step.place}.key{name if isinstance(step.key, dict) else ''}"
-    return f"{step.place}.{step.kind}{name}"
+    return f"{step.place}.{step.kind}{item}{name}"
 
 
 def _invalid(faults: Sequence[ParameterFault]) -> InvalidParameters:

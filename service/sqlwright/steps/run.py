@@ -71,8 +71,10 @@ async def _run(transaction: OpenTransaction, step: Step, bodies: Bodies, total: 
         else:
             plan, result = work, await execute(transaction, work, spent)
     except DatabaseError as error:
+        item = "" if error.index is None else f"[{error.index}]"
         error.faults = tuple(
-            replace(fault, place="body", parameter=f"{step.place}.{fault.parameter}") for fault in error.faults
+            replace(fault, place="body", parameter=f"{step.place}{item}.{fault.parameter}", index=None)
+            for fault in error.faults
         )
         raise
     total.count += result.count or result.affected

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+from functools import partial
 from typing import Any
 
-from sqlwright.engines.bind import stored_moment
+from sqlwright.engines.bind import plain_moments, stored_moment
+from sqlwright.engines.binder import BindColumn, Binder, as_it_is
 from sqlwright.engines.encode import as_single
 from sqlwright.query import Kind, SqlType
 
@@ -19,6 +22,10 @@ _EXACT = Context(prec=10_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _YEARS = range(1901, 2156)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _NOT_KEPT = "MariaDB keeps dates from year 1 to 9999, and no infinity"
+
+
+def binder(type: SqlType) -> Binder:
+    return Binder(partial(bind, type), None if type.array or type.name == "year" else _COLUMNS.get(type.kind))
 
 
 def bind(type: SqlType, value: Any) -> Any:
@@ -78,3 +85,21 @@ def _text(kind: Kind, value: str) -> str:
     if kind is Kind.DATE and _DATE.fullmatch(value) is None:
         raise ValueError(_NOT_KEPT)
     return value
+
+
+def _numbers(values: Sequence[Any]) -> Sequence[Any]:
+    return [value if value and value.is_finite() and _is_plain(str(value)) else _decimal(value) for value in values]
+
+
+def _is_plain(text: str) -> bool:
+    """Written without an exponent, so shortly is a number that MariaDB keeps."""
+    return len(text) <= _FRACTION_DIGITS_MAX and "E" not in text
+
+
+_COLUMNS: dict[Kind, BindColumn] = {
+    Kind.INT2: as_it_is, Kind.INT4: as_it_is, Kind.INT8: as_it_is, Kind.TEXT: as_it_is, Kind.OTHER: as_it_is,
+    Kind.UUID: as_it_is, Kind.DATE: as_it_is, Kind.TIME: as_it_is, Kind.FLOAT8: as_it_is,
+    Kind.BOOL: lambda values: list(map(int, values)), Kind.NUMERIC: _numbers,
+    Kind.TIMESTAMP: plain_moments, Kind.TIMESTAMPTZ: plain_moments,
+}  # fmt: skip
+"""Of values that `parameters/columns.py` has found plain."""

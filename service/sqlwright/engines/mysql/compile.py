@@ -14,9 +14,10 @@ from typing import Any
 from sqlwright.engines.base import Program
 from sqlwright.engines.mysql.encode import Encoders
 from sqlwright.engines.mysql.keys import KeyColumn
+from sqlwright.engines.mysql.many import ManyRows, many_rows
 from sqlwright.engines.mysql.returning import condition, gives_rows, is_ours, split_update, without_returning
 from sqlwright.engines.mysql.singles import Edit, as_double, edited, is_single, quoted
-from sqlwright.query import Description, Query, Slot, Statement, Values, Window
+from sqlwright.query import Cardinality, Description, Query, Slot, Statement, Values, Window
 from sqlwright.sql.statement import render
 
 # No parser reads a NUL, so that nothing else in a statement is like it.
@@ -63,6 +64,8 @@ class MySQLProgram(Program):
     leaves_nothing: bool = False
     encoder: Encoders = field(default_factory=Encoders)
     read_back: ReadBack | None = None
+    many_rows: ManyRows | None = None
+    """Of a bulk query: many rows in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class ReadBack:
 def compile_query(query: Query, description: Description | None, *, big_numbers_as_text: bool) -> MySQLProgram:
     own = description if isinstance(description, MySQLDescription) else MySQLDescription({})
     encoder = Encoders(own.columns, big_numbers_as_text=big_numbers_as_text)
+    if query.cardinality is Cardinality.BULK and not is_ours(query):
+        return replace(_compile(query, own, encoder), many_rows=many_rows(query, own.as_text))
     if not is_ours(query):
         return _part(query, doubled(query, own), own, encoder) if own.doubling else _compile(query, own, encoder)
     if not gives_rows(query):
@@ -176,7 +181,7 @@ def expand(program: MySQLProgram, values: Values, window: Window | None) -> tupl
     """The text and the arguments of one call. A list becomes as many `%s` as it has items."""
     text, arguments = program.template, [values[position] for position in program.positions]
     for use in program.as_text:
-        arguments[use] = _as_text(arguments[use])
+        arguments[use] = as_text(arguments[use])
     if not text:
         text, arguments = _with_lists(program, arguments)
     if window is None or not program.windowed:
@@ -199,9 +204,10 @@ def _with_lists(program: MySQLProgram, values: Sequence[Any]) -> tuple[str, list
     return "".join(pieces), arguments
 
 
-def _as_text(value: Any) -> Any:
+def as_text(value: Any) -> Any:
+    """A number as its text, where a use of a parameter needs that."""
     if isinstance(value, list):
-        return [_as_text(item) for item in value]
+        return [as_text(item) for item in value]
     if isinstance(value, Decimal):
         return format(value, "f")
     return str(value) if isinstance(value, int) else value

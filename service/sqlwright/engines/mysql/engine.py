@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlwright.config import Settings
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
+from sqlwright.engines.binder import Binder
 from sqlwright.engines.mysql import run, transaction
 from sqlwright.engines.mysql.backend import MySQLLease
-from sqlwright.engines.mysql.bind import bind
+from sqlwright.engines.mysql.bind import binder
+from sqlwright.engines.mysql.bulk import write_many
 from sqlwright.engines.mysql.compile import MySQLProgram, compile_query
 from sqlwright.engines.mysql.describe import describe
 from sqlwright.engines.mysql.errors import translate
@@ -26,7 +28,6 @@ from sqlwright.query import (
     Description,
     Explanation,
     Isolation,
-    Parameter,
     Query,
     Result,
     SqlType,
@@ -56,8 +57,8 @@ class MySQLEngine(Engine):
         work = describe(lease.session, query, big_numbers_as_text=self._big_numbers_as_text)
         return await guarded(lease, Access.READ, self._describe_timeout_seconds, work)
 
-    def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
-        return bind(type, value)
+    def binder(self, type: SqlType) -> Binder:
+        return binder(type)
 
     def translate(self, error: BaseException, access: Access) -> SqlwrightError | None:
         return translate(error, access)
@@ -137,7 +138,7 @@ class MySQLEngine(Engine):
             transaction.refuse_committing(program.query.statement.verb)
         # Not BEGIN: after a deadlock, which ends a transaction, what was sent already must not commit itself.
         await self._control(lease, timeout_seconds, transaction.stop_committing(session))
-        work = run.write_many(session, program, items, timeout_seconds)
+        work = write_many(session, program, items, timeout_seconds)
         result = await guarded(lease, Access.WRITE, timeout_seconds, work, undone=True)
         if not lease.in_transaction:
             await guarded(lease, Access.WRITE, timeout_seconds, session.fetch("COMMIT"))

@@ -14,9 +14,6 @@ from sqlwright.engines.mysql.session import Session
 from sqlwright.errors import MoreThanOneRow, ReadQueryWrote
 from sqlwright.query import UNBOUNDED, Access, Cardinality, Result, Values, Window
 
-CHUNK_STATEMENTS = 256
-CHUNK_BYTES = 1024 * 1024
-"""How much of a bulk call is on its way before its answers are read."""
 BYTES_ON_LOOP_MAX = 256 * 1024
 """Larger answers are written as JSON in a thread, piece by piece."""
 _ONE_ROW = frozenset({Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.RETURNING})
@@ -81,24 +78,6 @@ async def write(session: Session, program: MySQLProgram, values: Values, timeout
         one = program.query.cardinality in _AT_MOST_ONE
         return as_result(program, await update_and_read(session, program, values, one=one), None)
     return as_result(program, await session.fetch(*expand(program, values, None)), None)
-
-
-async def write_many(
-    session: Session, program: MySQLProgram, items: Sequence[Values], timeout_seconds: float
-) -> Result:
-    """Run a query once per item, in a transaction. What follows an item that failed may have run: undo it all."""
-    await session.limit_time(timeout_seconds)
-    affected = 0
-    chunk: list[bytes] = []
-    size = 0
-    for item in items:
-        data = session.encoded(*expand(program, item, None))
-        if chunk and (len(chunk) >= CHUNK_STATEMENTS or size + len(data) > CHUNK_BYTES):
-            affected += sum(answer.rowcount for answer in await session.fetch_many(chunk))
-            chunk, size = [], 0
-        chunk.append(data)
-        size += len(data)
-    return Result(affected=affected + sum(answer.rowcount for answer in await session.fetch_many(chunk)))
 
 
 def as_result(program: MySQLProgram, fetched: Fetched, window: Window | None) -> Result:

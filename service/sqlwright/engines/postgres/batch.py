@@ -18,7 +18,6 @@ from sqlwright.engines.postgres.compile import (
     PostgresProgram,
     compile_query,
     compile_read,
-    placeholder,
     select,
     slots,
 )
@@ -27,7 +26,7 @@ from sqlwright.engines.postgres.page import page, windowed
 from sqlwright.engines.postgres.proof import is_momentary, prove
 from sqlwright.engines.postgres.session import Session
 from sqlwright.engines.postgres.substitution import minds_columns
-from sqlwright.engines.postgres.types import is_native
+from sqlwright.engines.postgres.types import is_native, item_type, placeholder
 from sqlwright.query import Access, Cardinality, Description, Query, Result, SqlType, Values, Window
 from sqlwright.sql.statement import render
 from sqlwright.sql.structure import READING_VERBS
@@ -94,14 +93,14 @@ def compile_many(
     def write(name: str, number: int) -> str:
         type = types[name]
         if _is_key(type):
-            return placeholder(number, type, cast=name in description.casts)
+            return placeholder(f"${number}", type, cast=name in description.casts)
         # An output column that is nothing but a parameter has no name, or that of a cast: a column's would win.
         column = f"CASE WHEN true THEN {_ITEM}.c{number} END"
         cast = f"::{type}" if not is_native(type) or name in description.casts else ""
         return f"({column}{cast})"
 
     alone = compile_read(query, description, render(query.statement, slots(query, write)).text, big_numbers_as_text)
-    arrays = ", ".join(f"${n}::{_array(types[query.parameters[n - 1].name])}" for n in columns)
+    arrays = ", ".join(f"${n}::{item_type(types[query.parameters[n - 1].name])}[]" for n in columns)
     names = ", ".join(f"c{n}" for n in columns)
     source = f"unnest({arrays}) WITH ORDINALITY AS {_ITEM}({names}, n)"
     if program.gives == "rows":
@@ -190,10 +189,6 @@ async def _at_once(
 
 def _is_key(type: SqlType) -> bool:
     return type.array and is_native(type)
-
-
-def _array(type: SqlType) -> str:
-    return f"{type}[]" if is_native(type) else "text[]"
 
 
 def _rows(source: str, alone: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlwright.engines.base import Program
+from sqlwright.engines.postgres.arrays import Arrays, compile_arrays
 from sqlwright.engines.postgres.proof import NOTHING, Proof
-from sqlwright.engines.postgres.types import is_native
+from sqlwright.engines.postgres.types import placeholder
 from sqlwright.query import Access, Cardinality, Column, Description, Kind, Query, Slot, SqlType, Statement
 from sqlwright.sql.statement import render
 
@@ -63,17 +64,10 @@ class PostgresProgram(Program):
     """`many` serves calls that want all rows, too: it orders them no further than the statement does."""
     in_order: bool = False
     """The order of rows on a page is told by the statement, to the last tie."""
+    arrays: Arrays | None = None
+    """Of a bulk query: many items in one statement."""
     plain: str = ""
     """The statement as the file has it, without what makes JSON of its rows: what people want the plan of."""
-
-
-def placeholder(number: int, type: SqlType | None, *, cast: bool) -> str:
-    """How a value goes in. In parentheses, because `$1::int[1]` would read as a type."""
-    if type is None or (is_native(type) and not cast):
-        return f"${number}"
-    if is_native(type):
-        return f"(${number}::{type})"
-    return f"(${number}::text::{type})"
 
 
 def slots(query: Query, write: Callable[[str, int], str]) -> Callable[[Slot], str]:
@@ -92,7 +86,7 @@ def slots(query: Query, write: Callable[[str, int], str]) -> Callable[[Slot], st
 def compile_query(query: Query, description: Description | None, *, big_numbers_as_text: bool) -> PostgresProgram:
     types = description.types if description is not None else {}
     casts = description.casts if isinstance(description, PostgresDescription) else frozenset(types)
-    slot = slots(query, lambda name, number: placeholder(number, types.get(name), cast=name in casts))
+    slot = slots(query, lambda name, number: placeholder(f"${number}", types.get(name), cast=name in casts))
     plain = render(query.statement, slot).text
     return replace(_framed(query, description, plain, slot, big_numbers_as_text), plain=plain)
 
@@ -113,7 +107,9 @@ def _framed(
     if description is None or query.cardinality is Cardinality.SCRIPT:
         return PostgresProgram(query, plain, order, gives="nothing")
     if query.cardinality is Cardinality.BULK:
-        return PostgresProgram(query, _counting(query.statement, plain), order, gives="count")
+        casts = description.casts if isinstance(description, PostgresDescription) else frozenset()
+        arrays = compile_arrays(query, description.types, casts)
+        return PostgresProgram(query, _counting(query.statement, plain), order, gives="count", arrays=arrays)
     if not description.columns:
         return PostgresProgram(query, plain, order, gives="nothing")
     if query.statement.verb in _NOT_IN_FROM:

@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from sqlwright.config import Settings
 from sqlwright.engines import outage
 from sqlwright.engines.base import ConnectionsMax, Engine, PoolSizes, Program
+from sqlwright.engines.binder import Binder
 from sqlwright.engines.pace import Pace
 from sqlwright.engines.postgres import transaction
 from sqlwright.engines.postgres.batch import batch_key, can_be_one, compile_proven, run_many
+from sqlwright.engines.postgres.bulk import Bulk
 from sqlwright.engines.postgres.compile import PostgresProgram
 from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
 from sqlwright.engines.postgres.limits import connections_max
-from sqlwright.engines.postgres.run import fetch, prepared, run, set_up
+from sqlwright.engines.postgres.run import fetch, run, set_up
 from sqlwright.engines.postgres.script import run_script
 from sqlwright.engines.postgres.session import PostgresLease
 from sqlwright.engines.postgres.stream import stream
-from sqlwright.engines.postgres.types import bind
+from sqlwright.engines.postgres.types import binder
 from sqlwright.errors import (
     DatabaseUnavailable,
     Outcome,
@@ -35,7 +37,6 @@ from sqlwright.query import (
     Description,
     Explanation,
     Isolation,
-    Parameter,
     Query,
     Result,
     SqlType,
@@ -114,8 +115,8 @@ class PostgresEngine(Engine):
 
         return SchemaReader("postgresql+asyncpg")
 
-    def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
-        return bind(type, value)
+    def binder(self, type: SqlType) -> Binder:
+        return binder(type)
 
     def translate(self, error: BaseException, access: Access) -> SqlwrightError | None:
         return translate(error, access)
@@ -218,27 +219,15 @@ class PostgresEngine(Engine):
     async def run_bulk(
         self, lease: PostgresLease, program: Program, items: Sequence[Values], *, timeout_seconds: float
     ) -> Result:
-        if not items:
-            return Result()
-        session = lease.raw_connection
-        alone = not lease.in_transaction
-
-        async def work() -> int:
-            if alone and self._pooled:
-                await transaction.begin(session, None, read_only=False)
-            await set_up(session, timeout_seconds)
-            statement = await prepared(session, program.sql)
-            if alone and not self._pooled:
-                await session.execute("BEGIN")
-            return len(await statement.fetchmany(items))
-
-        if not alone:
+        assert isinstance(program, PostgresProgram)
+        if lease.in_transaction:
             await self._join(lease, Access.WRITE, timeout_seconds)
-        # In a transaction, so that whatever happens before COMMIT has certainly changed nothing.
-        affected = await self._guarded(lease, Access.WRITE, timeout_seconds, work(), undone=True)
-        if alone:
-            await self._guarded(lease, Access.WRITE, timeout_seconds, transaction.commit(session, timeout_seconds))
-        return Result(affected=affected)
+
+        def guarded(work: Awaitable[T], *, undone: bool) -> Awaitable[T]:
+            return self._guarded(lease, Access.WRITE, timeout_seconds, work, undone=undone)
+
+        bulk = Bulk(lease.raw_connection, program, items, timeout_seconds, pooled=self._pooled)
+        return await bulk.call(guarded, set_up, joins=lease.in_transaction)
 
     async def run_script(self, lease: PostgresLease, program: Program, *, timeout_seconds: float | None) -> Result:
         async def work() -> Result:

@@ -7,13 +7,14 @@ travels as text, in PostgreSQL's own notation, and is cast by the server.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import asyncpg
 
+from sqlwright.engines.binder import Binder, as_it_is
 from sqlwright.query import Kind, SqlType
 from sqlwright.sql.dialect import POSTGRESQL
 
@@ -27,6 +28,16 @@ _UNSORTABLE = frozenset(
 )  # fmt: skip
 _DELIMITERS = {"box": ";"}
 """What separates the items of an array's text, where it is not a comma."""
+
+_ITEM_TYPES = {
+    Kind.INT2: "int2", Kind.INT4: "int4", Kind.INT8: "int8", Kind.FLOAT4: "float4", Kind.FLOAT8: "float8",
+    Kind.BOOL: "bool", Kind.BYTES: "bytea", Kind.UUID: "uuid",
+}  # fmt: skip
+_TEXT_TYPES = {"character": "bpchar", "character varying": "varchar", "name": "name"}
+"""Without a length: `character[]` would be arrays of single characters."""
+_NUL = "must not hold the character U+0000, which the database cannot store"
+_type = type
+_WRITTEN_PLAINLY = frozenset({str, int, Decimal})
 
 _CATALOGUE = """
 WITH RECURSIVE step(root, depth, oid, is_array) AS (
@@ -82,21 +93,59 @@ def is_native(type: SqlType) -> bool:
     return type.kind in NATIVE_KINDS and type.name != _EXTENSION_TEXT and POSTGRESQL.kind(type.name) is type.kind
 
 
-def bind(type: SqlType, value: Any) -> Any:
-    """A validated value as asyncpg takes it for the placeholder that `placeholder` makes of the type."""
-    if value is None:
-        return None
+def placeholder(value: str, type: SqlType | None, *, cast: bool) -> str:
+    """How a value (`$1`, a column) goes in. In parentheses, because `$1::int[1]` would read as a type."""
+    if type is None or (is_native(type) and not cast):
+        return value
+    if is_native(type):
+        return f"({value}::{type})"
+    return f"({value}::text::{type})"
+
+
+def item_type(type: SqlType) -> str:
+    """The type of the items of an array of values, which are then cast as `placeholder` says."""
+    if not is_native(type):
+        return "text"
+    return _ITEM_TYPES.get(type.kind) or _TEXT_TYPES.get(type.name, "text")
+
+
+def binder(type: SqlType) -> Binder:
+    """How a value goes to the placeholder that `placeholder` makes of the type."""
+    if is_native(type) and not type.array and type.kind not in (Kind.TEXT, Kind.UUID):
+        return Binder(as_it_is, as_it_is)
     if is_native(type) or type.kind is Kind.ANY:
-        return _checked(value)
-    if isinstance(value, list | tuple):
-        return array_literal(value, _DELIMITERS.get(type.name, ","))
-    return as_text(value)
+        return Binder(_checked, None if type.array else _checked_texts)
+    delimiter = _DELIMITERS.get(type.name, ",")
+
+    def as_literal(value: Any) -> str:
+        return array_literal(value, delimiter) if isinstance(value, list | tuple) else as_text(value)
+
+    return Binder(as_literal, None if type.array else _texts)
+
+
+def bind(type: SqlType, value: Any) -> Any:
+    """A validated value, or None, as asyncpg takes it."""
+    return None if value is None else binder(type).one(value)
+
+
+def _texts(values: Sequence[Any]) -> Sequence[Any]:
+    """Scalars as PostgreSQL's input functions read them."""
+    types = set(map(_type, values))
+    return _checked_texts([str(value) for value in values] if types <= _WRITTEN_PLAINLY else list(map(as_text, values)))
+
+
+def _checked_texts(values: Sequence[Any]) -> Sequence[Any]:
+    if set(map(_type, values)) != {str}:
+        return list(map(_checked, values))
+    if "\0" in "".join(values):
+        raise ValueError(_NUL)
+    return values
 
 
 def _checked(value: Any) -> Any:
     if isinstance(value, str):
         if "\0" in value:
-            raise ValueError("must not hold the character U+0000, which the database cannot store")
+            raise ValueError(_NUL)
     elif isinstance(value, list):
         for item in value:
             _checked(item)

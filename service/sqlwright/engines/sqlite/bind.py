@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
-from sqlwright.engines.bind import stored_moment
+from sqlwright.engines.bind import plain_moments, stored_moment
+from sqlwright.engines.binder import BindColumn, Binder, as_it_is
 from sqlwright.query import Kind, SqlType
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+
+
+def binder(type: SqlType) -> Binder:
+    return Binder(partial(bind, type), None if type.array else _COLUMNS.get(type.kind))
 
 
 def bind(type: SqlType, value: Any) -> Any:
@@ -77,3 +84,27 @@ def _list_item(value: Any) -> str:
             raise ValueError("on SQLite a list cannot hold the character U+0000")
         return json.dumps(value, ensure_ascii=False)
     return json.dumps(value)
+
+
+def _numbers(values: Sequence[Any]) -> Sequence[Any]:
+    texts = list(map(str, values))
+    numbers = list(map(float, texts))
+    if list(map(repr, numbers)) == texts and not any(map(float.is_integer, numbers)):
+        return numbers
+    return [_plain_number(value) for value in values]
+
+
+def _plain_number(value: Any) -> Any:
+    """The double whose shortest digits are these is exactly what was sent."""
+    number = float(value)
+    return number if repr(number) == str(value) and not number.is_integer() else bind(_NUMERIC, value)
+
+
+_NUMERIC = SqlType("numeric", Kind.NUMERIC)
+_COLUMNS: dict[Kind, BindColumn] = {
+    Kind.INT2: as_it_is, Kind.INT4: as_it_is, Kind.INT8: as_it_is, Kind.TEXT: as_it_is, Kind.OTHER: as_it_is,
+    Kind.UUID: as_it_is, Kind.DATE: as_it_is, Kind.TIME: as_it_is, Kind.FLOAT8: as_it_is,
+    Kind.BOOL: lambda values: list(map(int, values)), Kind.NUMERIC: _numbers,
+    Kind.TIMESTAMP: plain_moments, Kind.TIMESTAMPTZ: plain_moments,
+}  # fmt: skip
+"""Of values that `parameters/columns.py` has found plain."""

@@ -10,15 +10,17 @@ from typing import Any, NoReturn, TypeVar
 from sqlwright.address import Address
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, PoolSizes, Program
+from sqlwright.engines.binder import Binder
 from sqlwright.engines.pace import Pace
 from sqlwright.engines.sqlite import transaction
-from sqlwright.engines.sqlite.bind import bind
+from sqlwright.engines.sqlite.bind import binder
+from sqlwright.engines.sqlite.bulk import write_many
 from sqlwright.engines.sqlite.compile import KEEPS_SESSION, SQLiteProgram, compile_query
 from sqlwright.engines.sqlite.describe import describe
 from sqlwright.engines.sqlite.errors import breaks_connection, translate
 from sqlwright.engines.sqlite.explain import explain
 from sqlwright.engines.sqlite.hop import Hop, Session, Work
-from sqlwright.engines.sqlite.run import read, read_many, write, write_many
+from sqlwright.engines.sqlite.run import read, read_many, write
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.engines.sqlite.stream import Cursor
@@ -29,7 +31,6 @@ from sqlwright.query import (
     Description,
     Explanation,
     Isolation,
-    Parameter,
     Query,
     Result,
     SqlType,
@@ -88,8 +89,8 @@ class SQLiteEngine(Engine):
             lease, Access.READ, self._describe_timeout_seconds, lambda raw, hop: reflect(raw, hop, names)
         )
 
-    def bind(self, parameter: Parameter, type: SqlType, value: Any) -> Any:  # noqa: ARG002 - the interface
-        return bind(type, value)
+    def binder(self, type: SqlType) -> Binder:
+        return binder(type)
 
     def translate(self, error: BaseException, access: Access) -> SqlwrightError | None:
         return translate(error, access)

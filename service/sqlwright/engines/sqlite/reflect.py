@@ -41,6 +41,7 @@ def reflect(raw: sqlite3.Connection, hop: Hop, names: Collection[str] | None) ->
         facts = TableFacts(kind == "view", reads_back=table.name.lower() in triggered, last_row=_last_row(table))
         set_facts(table, facts)
         _describe(raw, catalogue, table)
+        _add_uniques(raw, table)
     return metadata
 
 
@@ -110,6 +111,21 @@ def _describe(raw: sqlite3.Connection, catalogue: Catalogue, table: sqlalchemy.T
                 read_only=hidden in _GENERATED,
             ),
         )
+
+
+def _add_uniques(raw: sqlite3.Connection, table: sqlalchemy.Table) -> None:
+    """SQLAlchemy finds them by the words of the CREATE TABLE, and not all."""
+    listed_ones = (sqlalchemy.UniqueConstraint, sqlalchemy.PrimaryKeyConstraint)
+    known = [set(one.columns.keys()) for one in table.constraints if isinstance(one, listed_ones)]
+    known += [set(index.columns.keys()) for index in table.indexes]
+    listed = "SELECT name FROM pragma_index_list(?) WHERE `unique` AND NOT partial"
+    with closing(raw.execute(listed, (table.name,))) as cursor:
+        names = [name for (name,) in cursor]
+    for name in names:
+        with closing(raw.execute("SELECT name FROM pragma_index_info(?) ORDER BY seqno", (name,))) as cursor:
+            columns = [column for (column,) in cursor]
+        if set(columns) not in known and all(column in table.columns for column in columns):
+            table.append_constraint(sqlalchemy.UniqueConstraint(*(table.columns[column] for column in columns)))
 
 
 def _literal(default: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import islice
 
@@ -59,20 +59,6 @@ def write(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Val
     return _rows(raw, hop, program, values, None)
 
 
-def write_many(
-    raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, items: Sequence[Values], *, joins: bool
-) -> Result:
-    """Run a query once per item, all or nothing; `joins` leaves that to the transaction that is open."""
-
-    def work() -> Result:
-        return Result(affected=sum(_changes(raw, hop, program, items)))
-
-    if joins:
-        refuse_ended(raw)
-        return work()
-    return in_transaction(raw, hop, work)
-
-
 def in_transaction(raw: sqlite3.Connection, hop: Hop, work: Callable[[], Result]) -> Result:
     """Run `work` in a transaction of its own: all or nothing."""
     begin(raw, hop, read_only=False)
@@ -97,7 +83,7 @@ def _rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Val
         if cursor.description is None or cardinality is Cardinality.EXEC:
             for _ in cursor:
                 pass
-            return Result(affected=_affected(raw, cursor, program))
+            return Result(affected=affected_by(raw, cursor, program))
         encoder = program.encoder.for_names(tuple(column[0] for column in cursor.description))
         if cardinality is Cardinality.VALUE:
             row = cursor.fetchone()
@@ -142,7 +128,7 @@ def _page(hop: Hop, cursor: sqlite3.Cursor, encoder: RowEncoder, window: Window)
     return Result(json=b",".join(pieces), count=count, more=row is not None)
 
 
-def _affected(raw: sqlite3.Connection, cursor: sqlite3.Cursor, program: SQLiteProgram) -> int:
+def affected_by(raw: sqlite3.Connection, cursor: sqlite3.Cursor, program: SQLiteProgram) -> int:
     if program.query.statement.verb not in CHANGING_VERBS:
         return 0
     if cursor.rowcount >= 0:
@@ -159,21 +145,3 @@ def _key(raw: sqlite3.Connection, cursor: sqlite3.Cursor) -> Result:
     with closing(raw.execute("SELECT last_insert_rowid() WHERE changes()")) as asked:
         row = asked.fetchone()
     return Result() if row is None else Result(json=b"%d" % row[0], count=1)
-
-
-def _changes(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, items: Sequence[Values]) -> Iterator[int]:
-    statement = program.query.statement
-    at_once = statement.verb in CHANGING_VERBS and not statement.main and not statement.has_returning
-    for start in range(0, len(items), CHUNK_ROWS):
-        hop.check()
-        chunk = items[start : start + CHUNK_ROWS]
-        if at_once:
-            with closing(raw.executemany(program.sql, chunk)) as cursor:
-                yield cursor.rowcount
-            continue
-        # executemany neither counts for a statement that begins with WITH nor takes one that gives rows.
-        for item in chunk:
-            with closing(raw.execute(program.sql, item)) as cursor:
-                for _ in cursor:
-                    pass
-                yield _affected(raw, cursor, program)
