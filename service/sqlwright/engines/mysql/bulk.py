@@ -23,13 +23,14 @@ CHUNK_STATEMENTS = 256
 CHUNK_ROWS = 1000
 CHUNK_BYTES = 1024 * 1024
 """How much of a bulk call is on its way before its answers are read."""
-# Without a key that is counted: NULL in its place.
+# Without a key that is counted: NULL in its place. The names stand in each part, or the server would look through all
+# triggers there are: 24 ms instead of 0.6.
 _TABLE = """
 SELECT t.engine = 'InnoDB' AND NOT EXISTS (
     SELECT 1 FROM information_schema.triggers g
-    WHERE g.event_object_schema = t.table_schema AND g.event_object_table = t.table_name),
+    WHERE g.event_object_schema = IFNULL(%s, DATABASE()) AND g.event_object_table = %s),
   (SELECT MAX(c.column_name) FROM information_schema.columns c
-    WHERE c.table_schema = t.table_schema AND c.table_name = t.table_name AND c.extra LIKE '%%auto_increment%%')
+    WHERE c.table_schema = IFNULL(%s, DATABASE()) AND c.table_name = %s AND c.extra LIKE '%%auto_increment%%')
 FROM information_schema.tables t
 WHERE t.table_schema = IFNULL(%s, DATABASE()) AND t.table_name = %s AND t.table_type = 'BASE TABLE'
 """
@@ -56,7 +57,7 @@ async def write_many(
 
 
 async def _means_the_same(session: Session, rows: ManyRows, items: Sequence[Values]) -> bool:
-    found = (await session.fetch(_TABLE, [rows.schema, rows.table])).rows
+    found = (await session.fetch(_TABLE, [rows.schema, rows.table] * 3)).rows
     if not found or found[0][0] != "1":
         return False
     counted = found[0][1]
