@@ -146,7 +146,7 @@ class Batching:
             return await self._alone(line, values, asked, spent)
         if self.is_full:
             raise TooManyWaiting(f"{self.waiting} calls already wait for a connection")
-        member = _Member(values, asyncio.get_running_loop().create_future(), asked)
+        member = _Member(values, self._time_limits.loop.create_future(), asked)
         result = await self._in_line(line, member, spent)
         if result is None:
             return await self._alone(line, values, time.perf_counter(), spent)
@@ -159,10 +159,10 @@ class Batching:
         if not line.starting and line.running < RUNNERS_MAX:
             line.starting = True
             # Not at once: calls that come in the same turn of the loop shall be in the same batch.
-            asyncio.get_running_loop().call_soon(self._start, line)
+            self._time_limits.loop.call_soon(self._start, line)
         if not line.watched:
             line.watched, line.seen = True, line.progress
-            asyncio.get_running_loop().call_later(STUCK_SECONDS, self._look, line)
+            self._time_limits.loop.call_later(STUCK_SECONDS, self._look, line)
         try:
             return await member.outcome
         except asyncio.CancelledError:
@@ -210,7 +210,7 @@ class Batching:
         if line.waiting and line.running < most:
             line.running += 1
             line.progress += 1
-            task = asyncio.get_running_loop().create_task(self._serve(line))
+            task = self._time_limits.loop.create_task(self._serve(line))
             self._runners.add(task)
             task.add_done_callback(self._runners.discard)
 
@@ -220,13 +220,13 @@ class Batching:
             if line.seen == line.progress:
                 self._start(line, self._database.connections[1])
             line.seen = line.progress
-            asyncio.get_running_loop().call_later(STUCK_SECONDS, self._look, line)
+            self._time_limits.loop.call_later(STUCK_SECONDS, self._look, line)
 
     def _go_on(self, line: _Line) -> None:
         if line.waiting:
             if not line.starting:
                 line.starting = True
-                asyncio.get_running_loop().call_soon(self._start, line)
+                self._time_limits.loop.call_soon(self._start, line)
         elif not line.running and not line.starting:
             self._lines.pop(line.key, None)
 
@@ -276,7 +276,7 @@ class Batching:
         members = self._take(line, measured.batch_size())
         if not members:
             return
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._time_limits.loop)
         assert task is not None
         batch = _Batch(len(members), task)
         begun = time.perf_counter()

@@ -38,11 +38,19 @@ class TimeLimits:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The running one, which is asked for once: asking is a system call."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = self._loop = asyncio.get_running_loop()
+            self._timer = None
+        return loop
+
     def add(self, limited: Limited, seconds: float) -> None:
         """Until `discard`, which always has to follow."""
-        loop = self._loop
-        if self._timer is None or loop is None or loop is not asyncio.get_running_loop():
-            loop = self._loop = asyncio.get_running_loop()
+        loop = self.loop
+        if self._timer is None:
             self._timer = loop.call_later(LOOK_SECONDS, self._look)
         limited.ends_at = loop.time() + seconds
         self._running[limited] = None
@@ -77,7 +85,7 @@ class TimeLimit(Limited):
 
     def __enter__(self) -> TimeLimit:
         if self._seconds is not None:
-            self._task: asyncio.Task[Any] | None = asyncio.current_task()
+            self._task: asyncio.Task[Any] | None = asyncio.current_task(self._limits.loop)
             assert self._task is not None, "there is no task to cancel"
             self._cancelling = self._task.cancelling()
             self._limits.add(self, self._seconds)

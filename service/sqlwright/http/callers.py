@@ -23,17 +23,22 @@ class Callers:
     def __init__(self) -> None:
         self._present: dict[Exchange, None] = {}  # the oldest first
         self._next_look: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __len__(self) -> int:
         return len(self._present)
 
     def enter(self, exchange: Exchange, receive: Receive) -> None:
         """A call of the running task begins."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            loop = self._loop = asyncio.get_running_loop()  # asked for once: asking is a system call
+            self._next_look = None
         exchange.receive = receive
-        exchange.task = asyncio.current_task()
+        exchange.task = asyncio.current_task(loop)
         self._present[exchange] = None
         if self._next_look is None:
-            self._next_look = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+            self._next_look = loop.call_later(LOOK_SECONDS, self._look)
 
     def leave(self, exchange: Exchange) -> None:
         """It ends, however it does."""

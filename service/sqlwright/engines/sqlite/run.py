@@ -75,8 +75,8 @@ def _rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Val
         sql, values = program.windowed, [*values, window.rows + 1, window.offset]
     elif window is not None:
         skip = window.offset
-    # An open cursor would keep its snapshot, and so keep the log from being emptied.
-    with closing(hop.patiently(raw.execute, sql, values)) as cursor:
+    cursor = hop.patiently(raw.execute, sql, values)
+    try:
         cardinality = program.query.cardinality
         if cardinality is Cardinality.INSERT:
             return _key(raw, cursor)
@@ -84,7 +84,7 @@ def _rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Val
             for _ in cursor:
                 pass
             return Result(affected=affected_by(raw, cursor, program))
-        encoder = program.encoder.for_names(tuple(column[0] for column in cursor.description))
+        encoder = program.encoder.for_names(tuple([column[0] for column in cursor.description]))
         if cardinality is Cardinality.VALUE:
             row = cursor.fetchone()
             return Result() if row is None else Result(json=encoder.value(row), count=1)
@@ -104,6 +104,8 @@ def _rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Val
             count += len(rows)
             pieces.append(encoder.rows(rows))
         return Result(json=b",".join(pieces), count=count)
+    finally:
+        cursor.close()  # an open one would keep its snapshot, and so keep the log from being emptied
 
 
 def _page(hop: Hop, cursor: sqlite3.Cursor, encoder: RowEncoder, window: Window) -> Result:
