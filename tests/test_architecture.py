@@ -21,7 +21,7 @@ FLOORS = (
     {"config"},
     {"reload", "engines"},
     {"transaction"},
-    {"database", "batching", "pinned"},
+    {"database", "batching", "pinned", "pooled"},
     {"parameters"},
     {"contract"},
     {"plan"},
@@ -126,7 +126,7 @@ def test_only_http_knows_the_web(file: Path) -> None:
 
 @files
 def test_only_engines_and_database_know_a_driver(file: Path) -> None:
-    if room_of(file) in ("engines", "database", "transaction", "execute"):
+    if room_of(file) in ("engines", "pooled", "transaction", "execute"):
         return
     known = {"sqlalchemy"} if room_of(file) == "crud" else set()  # tables are reflected with it
     assert not [name for name, _ in imports_of(parse(file)) if name.split(".")[0] in DATABASE_LIBRARIES - known]

@@ -121,6 +121,11 @@ class Batching:
         """Runners that wait for a connection."""
 
     @property
+    def is_idle(self) -> bool:
+        """Nothing runs or waits here."""
+        return not self._lines
+
+    @property
     def waiting_beside(self) -> int:
         """Calls that wait here, less those that wait for them in the line of a pool."""
         return max(0, self.waiting - self._seeking)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
@@ -12,14 +11,11 @@ from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import databases
-
 from sqlwright.address import Address, parse_address
 from sqlwright.batching import Batching
 from sqlwright.config import Settings
-from sqlwright.engines.base import Engine, Program, SessionOptions
-from sqlwright.engines.connector import PoolLimits, PoolStatus
-from sqlwright.engines.pool import Pool
+from sqlwright.engines.base import Engine, Program
+from sqlwright.engines.connector import PoolStatus
 from sqlwright.errors import (
     AcquireTimeout,
     DatabaseCorrupt,
@@ -29,6 +25,7 @@ from sqlwright.errors import (
     SqlwrightError,
     TooManyWaiting,
 )
+from sqlwright.pooled import Pooled, session_options
 from sqlwright.query import Access, Isolation, Result, Values, Window
 from sqlwright.transaction import OpenTransaction, begin, check_isolation, retry, retry_collided
 
@@ -47,55 +44,14 @@ ENGINES = {
 REFUSAL_SECONDS = 1.0
 """How long the last refusal of a write is believed before it is tried whether writes are taken again."""
 
-SKIP_SECONDS = 1.0
-"""How long a reader that failed is passed over while another is left."""
+GAP_SECONDS = 0.0001
+"""A read that begins so soon after the last one is not the only caller's."""
 
 
 def load_engine(address: Address, settings: Settings) -> Engine:
     module, _, name = ENGINES[address.dialect.name].partition(":")
     engine: Engine = getattr(import_module(module), name)(settings)
     return engine
-
-
-class Pooled(databases.Database):
-    """`databases` as the frame of a pool: its URL, its life, its SUPPORTED_BACKENDS, which are ours."""
-
-    def __init__(self, address: Address, engine: Engine, options: SessionOptions) -> None:
-        self.SUPPORTED_BACKENDS = {address.dialect.name: engine.backend}
-        super().__init__(address.url, options=options)
-        self.skip_until = 0.0
-
-    async def connect(self) -> None:
-        # Not the stock one, which logs the URL; and at DEBUG its logger would print every value.
-        logger = logging.getLogger("databases")
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.INFO)
-        if not self.is_connected:
-            await self._backend.connect()
-            self.is_connected = True
-
-    async def disconnect(self) -> None:
-        if self.is_connected:
-            self.is_connected = False
-            await self._backend.disconnect()
-
-    @property
-    def pool(self) -> Pool[Any] | None:
-        pool: Pool[Any] | None = self._backend.pool
-        return pool
-
-    @property
-    def load(self) -> int:
-        """Connections in use, and calls that wait for one."""
-        return 0 if self.pool is None else self.pool.in_use + self.pool.status.waiting
-
-    def failed(self) -> None:
-        """Pass it over for a moment; then one call at a time tries it, until one gets through."""
-        self.skip_until = asyncio.get_running_loop().time() + SKIP_SECONDS
-
-    def lease(self) -> Any:
-        """A lease that is not yet acquired."""
-        return self._backend.connection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +83,8 @@ class Database:
         """Where calls of one query run together; None where each runs on its own."""
         if settings.batching == "on" and not self.has_one_pool:
             self.batching = Batching(self, waiting_max=settings.waiting_max)
+        self._read_at = 0.0
+        """When the last short read ended."""
         self.reads_at_once = self.engine.reads_at_once and not self.has_one_pool
         self._only_lease: Any = None
         self._turn = asyncio.Lock()
@@ -137,12 +95,12 @@ class Database:
         reading = settings.reader_pool_size or sizes.reader
         self.connections = (writing, 0 if self.has_one_pool else reading)
         """Connections to the main server, at most: for writing, for reading."""
-        self._writer = Pooled(address, self.engine, _options(settings, writing, read_only=False))
+        self._writer = Pooled(address, self.engine, session_options(settings, writing, read_only=False))
         if self.has_one_pool:
             self._readers = [self._writer]
         else:
             # On a tie the first is taken: the main server comes last.
-            options = _options(settings, reading, read_only=True)
+            options = session_options(settings, reading, read_only=True)
             self._readers = [Pooled(each, self.engine, options) for each in [*replicas, address]]
 
     async def open(self) -> None:
@@ -258,10 +216,18 @@ class Database:
         return sorted(ready or self._readers, key=lambda reader: reader.load)
 
     def read_at_once(self, program: Program, values: Values, window: Window | None) -> Result | None:
-        """The whole of a short read, where that can be; None where it has to run in the usual way."""
+        """The whole of a short read, where that can be; None where it has to run in the usual way.
+
+        In a crowd it has to: several calls in one hop cost less than each on the loop.
+        """
+        crowded = self.batching is not None and not self.batching.is_idle
+        if crowded or time.perf_counter() - self._read_at < GAP_SECONDS:
+            return None
         pool = self._readers[0].pool
         session = None if pool is None else pool.lend_now()
-        return None if session is None else self.engine.read_at_once(session, program, values, window)
+        result = None if session is None else self.engine.read_at_once(session, program, values, window)
+        self._read_at = time.perf_counter()
+        return result
 
     def refuse_when_full(self, access: Access) -> None:
         """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""
@@ -375,25 +341,6 @@ class OnlyHolding(Holding):
     ) -> None:
         self._database._only_lease = None
         await super().__aexit__(kind, error, trace)
-
-
-def _options(settings: Settings, size: int, *, read_only: bool) -> SessionOptions:
-    return SessionOptions(
-        read_only=read_only,
-        limits=PoolLimits(
-            size=size,
-            waiting_max=settings.waiting_max,
-            acquire_timeout_seconds=settings.acquire_timeout_seconds,
-            lifetime_seconds=settings.connection_lifetime_seconds or math.inf,
-            idle_seconds=settings.connection_idle_seconds or math.inf,
-        ),
-        statement_timeout_seconds=settings.statement_timeout_seconds,
-        lock_timeout_seconds=settings.lock_timeout_seconds,
-        connect_timeout_seconds=settings.connect_timeout_seconds,
-        big_numbers_as_text=settings.big_numbers == "string",
-        idle_in_transaction_timeout_seconds=settings.idle_in_transaction_timeout_seconds,
-        pooled=settings.pooler == "transaction",
-    )
 
 
 __all__ = ["ENGINES", "Access", "Database", "Holding", "Pooled", "load_engine"]

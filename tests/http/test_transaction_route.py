@@ -18,8 +18,8 @@ import pytest
 from record_shop import FILES, SCHEMA, assert_problem, run_script, running, until, write_files
 from server_process import start
 from sqlwright.config import Settings
-from sqlwright.database import Pooled
 from sqlwright.http.app import create_app
+from sqlwright.pooled import Pooled
 from sqlwright.query import Access
 
 MORE = {
