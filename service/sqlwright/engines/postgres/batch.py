@@ -16,13 +16,14 @@ from sqlwright.engines.postgres.compile import (
     FIRST,
     PostgresDescription,
     PostgresProgram,
+    as_one_row,
     compile_query,
     compile_read,
     select,
     slots,
 )
 from sqlwright.engines.postgres.order import orders_all
-from sqlwright.engines.postgres.page import page, windowed
+from sqlwright.engines.postgres.page import as_json, page, windowed
 from sqlwright.engines.postgres.proof import is_momentary, prove
 from sqlwright.engines.postgres.session import Session
 from sqlwright.engines.postgres.substitution import minds_columns
@@ -34,8 +35,6 @@ from sqlwright.sql.structure import READING_VERBS
 _ITEM = "__sqlwright_item"
 _WHOLE = Window(1000)
 """Of a call that wants all rows, who has more is asked again."""
-_SEPARATOR = "\x01"
-"""Between the rows of an item: no JSON has it, since its strings escape it."""
 _CARDINALITIES = frozenset({Cardinality.MANY, Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.VALUE})
 
 
@@ -174,16 +173,16 @@ async def _at_once(
     sql, asked = program.many, 0
     if window is not None:
         chosen, more = windowed(program, (), window)
-        sql = program.many_bounded if chosen is program.bounded else program.many
+        sql = program.many_bounded if chosen is program.page_bounded else program.many
         arguments, asked = [*arguments, *more], more[0]
     results: list[Any] = [None] * len(items)
     for row in await together(sql, arguments):
         if window is None:
             number, json = row
             nothing = Result(json=b"null" if program.gives == "value" else b"")
-            results[number - 1] = nothing if json is None else Result(json=_joined(json), count=1)
+            results[number - 1] = nothing if json is None else Result(json=as_json(json), count=1)
         else:
-            results[row[0] - 1] = _page(program, row, window, asked)
+            results[row[0] - 1] = page(program, row[1:], window, asked)
     return results
 
 
@@ -192,23 +191,4 @@ def _is_key(type: SqlType) -> bool:
 
 
 def _rows(source: str, alone: str) -> str:
-    joined = select("count(*) AS n, count(t.j) AS fitting, string_agg(t.j, E'\\x01') AS j", f"(\n{alone}\n) AS t(j)")
-    return select(f"{_ITEM}.n, r.n, r.fitting, r.j", f"{source} CROSS JOIN LATERAL ({joined}) AS r")
-
-
-def _page(program: PostgresProgram, row: Any, window: Window, asked: int) -> Result:
-    """What `page` makes of the rows one by one, without taking them apart where that can be."""
-    _, count, fitting, text = row
-    if fitting == count > 0:
-        more = count >= asked
-        json = _joined(text.rpartition(_SEPARATOR)[0] if more else text)
-        rows = count - more
-        if rows and len(json) <= window.bytes_max:
-            program.observed.row_bytes = max(program.observed.row_bytes, len(json) // rows)
-            return Result(json=json, count=rows, more=more)
-    whole = text.split(_SEPARATOR) if fitting else []
-    return page(program, [*((json,) for json in whole), *[(None,)] * (count - fitting)], window, asked)
-
-
-def _joined(text: str) -> bytes:
-    return text.replace(_SEPARATOR, ",").replace("\r", " ").replace("\n", " ").encode()
+    return select(f"{_ITEM}.n, r.n, r.fitting, r.j", f"{source} CROSS JOIN LATERAL ({as_one_row(alone)}) AS r")

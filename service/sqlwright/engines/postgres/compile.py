@@ -13,6 +13,8 @@ from sqlwright.query import Access, Cardinality, Column, Description, Kind, Quer
 from sqlwright.sql.statement import render
 
 _CTE = "__sqlwright"
+SEPARATOR = "\x01"
+"""Between the rows of a page: no JSON has it, since its strings escape it."""
 FIRST = " LIMIT 1"
 _ONE_ROW = frozenset({Cardinality.ONE, Cardinality.ONE_OR_NONE, Cardinality.RETURNING})
 _ONE_VALUE = frozenset({Cardinality.VALUE, Cardinality.INSERT})
@@ -53,6 +55,9 @@ class PostgresProgram(Program):
     window_has_offset: bool = True
     bounded: str = ""
     """`windowed`, with null for the rows from where they have more bytes than the last value says."""
+    page: str = ""
+    """`windowed` as one row (`as_one_row`)."""
+    page_bounded: str = ""
     observed: Observed = field(default_factory=Observed, compare=False)
     refuses_second_row: bool = False
     """A second row makes the statement fail with 21000 and so undoes the write."""
@@ -144,9 +149,18 @@ def _read(query: Query, plain: str, order: tuple[str, ...], frame: _Frame, ties:
         order,
         windowed=windowed,
         bounded=bounded,
+        page=as_one_row(windowed),
+        page_bounded=as_one_row(bounded),
         window_has_offset=paged,
         in_order=len(ties) == frame.width,
     )
+
+
+def as_one_row(rows: str) -> str:
+    """How many rows of JSON there are, how many are not null, and those joined by `SEPARATOR`: the driver takes as long
+    for each row as the server does to write its JSON."""
+    what = f"count(*) AS n, count(t.j) AS fitting, string_agg(t.j, E'\\x{ord(SEPARATOR):02x}') AS j"
+    return select(what, f"(\n{rows}\n) AS t(j)")
 
 
 def _bounded(windowed: str, number: int) -> str:

@@ -165,7 +165,7 @@ async def _framed(
         candidate = replace(description, ties=ties)
         program = compile_query(query, candidate, big_numbers_as_text=as_text)
         try:
-            for text in filter(None, (program.windowed, program.sql)):
+            for text in filter(None, (program.page, program.sql)):
                 await session.prepare(text)
         except asyncpg.PostgresError as error:
             last_error = error

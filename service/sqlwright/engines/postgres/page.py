@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlwright.engines.encode import row_too_large
-from sqlwright.engines.postgres.compile import PostgresProgram
+from sqlwright.engines.postgres.compile import SEPARATOR, PostgresProgram
 from sqlwright.query import Result, Values, Window
 
 LARGER_ROWS = 4
@@ -19,8 +19,8 @@ def windowed(program: PostgresProgram, values: Values, window: Window) -> tuple[
     if program.window_has_offset:
         arguments.append(window.offset)
     if 0 < program.observed.row_bytes * LARGER_ROWS * window.rows <= window.bytes_max:
-        return program.windowed, arguments
-    return program.bounded, [*arguments, window.bytes_max]
+        return program.page, arguments
+    return program.page_bounded, [*arguments, window.bytes_max]
 
 
 def _rows(program: PostgresProgram, window: Window) -> int:
@@ -31,8 +31,27 @@ def _rows(program: PostgresProgram, window: Window) -> int:
     return min(window.rows, 1 + LARGER_ROWS * window.bytes_max // size)
 
 
-def page(program: PostgresProgram, rows: list[Any], window: Window, asked: int) -> Result:
-    """`asked` is how many rows the statement was to give: one more than the page may have."""
+def page(program: PostgresProgram, row: Sequence[Any], window: Window, asked: int) -> Result:
+    """From what `as_one_row` gives. `asked` is how many rows the statement was to give: one more than the page may
+    have."""
+    count, fitting, text = row
+    if text is not None and fitting == count:
+        # Without taking them apart, where that can be.
+        more = count >= asked
+        json = as_json(text.rpartition(SEPARATOR)[0] if more else text)
+        rows = count - more
+        if rows and len(json) <= window.bytes_max:
+            program.observed.row_bytes = max(program.observed.row_bytes, len(json) // rows)
+            return Result(json=json, count=rows, more=more)
+    whole = [] if text is None else text.split(SEPARATOR)
+    return _page(program, [*((json,) for json in whole), *[(None,)] * (count - fitting)], window, asked)
+
+
+def as_json(text: str) -> bytes:
+    return text.replace(SEPARATOR, ",").replace("\r", " ").replace("\n", " ").encode()
+
+
+def _page(program: PostgresProgram, rows: list[Any], window: Window, asked: int) -> Result:
     more = len(rows) >= asked
     if more:
         rows = rows[: asked - 1]

@@ -84,7 +84,9 @@ async def fetch(session: Session, sql: str, arguments: Values) -> tuple[list[Any
 
 def _result(program: PostgresProgram, rows: list[Any], status: str, window: Window | None, asked: int) -> Result:
     if program.gives == "rows":
-        return Result(json=joined(rows), count=len(rows)) if window is None else page(program, rows, window, asked)
+        if window is not None:
+            return page(program, rows[0], window, asked)
+        return Result(json=joined(rows), count=len(rows))
     if program.gives == "nothing":
         return Result(affected=_affected(status))
     if program.gives == "count":
