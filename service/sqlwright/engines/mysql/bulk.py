@@ -7,6 +7,7 @@ own, or are there already.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 import pymysql
@@ -16,7 +17,7 @@ from sqlwright.engines.mysql.compile import MySQLProgram, as_text, expand
 from sqlwright.engines.mysql.errors import translate
 from sqlwright.engines.mysql.many import ManyRows
 from sqlwright.engines.mysql.session import Session
-from sqlwright.errors import DatabaseError
+from sqlwright.errors import DatabaseError, StatementTimeout
 from sqlwright.query import Access, Result, Values
 
 CHUNK_STATEMENTS = 256
@@ -40,6 +41,7 @@ async def write_many(
     session: Session, program: MySQLProgram, items: Sequence[Values], timeout_seconds: float
 ) -> Result:
     """Run a query once per item, in a transaction. What follows an item that failed may have run: undo it all."""
+    give_up_at = time.monotonic() + timeout_seconds
     await session.limit_time(timeout_seconds)
     rows = program.many_rows if len(items) > ONE_BY_ONE_MAX else None
     affected = start = 0
@@ -52,8 +54,15 @@ async def write_many(
                 raise answer
             affected += answer.rowcount
             start = end
+            _check(give_up_at)
         return Result(affected=affected)
     return Result(affected=await _one_by_one(session, program, items, 0, len(items)))
+
+
+def _check(give_up_at: float) -> None:
+    """The server's limit is one for each statement; this is that of the call."""
+    if time.monotonic() > give_up_at:
+        raise StatementTimeout("the statements took too long and were stopped", outcome="none")
 
 
 async def _means_the_same(session: Session, rows: ManyRows, items: Sequence[Values]) -> bool:
@@ -116,6 +125,9 @@ async def _sent(session: Session, chunk: Sequence[bytes], start: int) -> int:
             if not isinstance(translated, DatabaseError) or not speaks_of_item(translated):
                 raise answer
             translated.index = index
-            raise translated from answer
+            try:
+                raise translated from answer
+            finally:
+                del translated, answer  # their traceback leads back here: a cycle would keep all of the call
         affected += answer.rowcount
     return affected

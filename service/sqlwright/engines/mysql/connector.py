@@ -58,13 +58,14 @@ _SNAPSHOT = "innodb_snapshot_isolation"  # without it a repeatable read overwrit
 _IDLE = "idle_transaction_timeout"  # MariaDB
 _WATCH = "session_track_state_change"  # MariaDB since 10.2, MySQL since 5.7
 _PACKET = "max_allowed_packet"
+_USER_CONNECTIONS = "max_user_connections"
 _RECURSIONS = (
     "max_recursive_iterations",
     "cte_max_recursion_depth",
 )  # MariaDB gives the first 1,000 rounds as the whole
 _ON = ("ON", "1", "NO_LOCK", "NO_LOCK_NO_ADMIN")
 _SERVER_READS = ("read_only", "super_read_only", "innodb_read_only")
-_OTHERS = (_STATEMENT_TIME, _EXECUTION_TIME, _SNAPSHOT, _IDLE, _PACKET, _WATCH, *_SERVER_READS)
+_OTHERS = (_STATEMENT_TIME, _EXECUTION_TIME, _SNAPSHOT, _IDLE, _PACKET, _USER_CONNECTIONS, _WATCH, *_SERVER_READS)
 
 
 class MySQLConnector(Connector[Session]):
@@ -100,6 +101,7 @@ class MySQLConnector(Connector[Session]):
         known: dict[str, str] = dict((await session.fetch(f"SHOW VARIABLES WHERE Variable_name IN ({names})")).rows)
         if not self._options.read_only and any(known.get(name) in _ON for name in _SERVER_READS):
             raise outage.read_only()  # also for who may write all the same: it is no primary
+        session.user_connections = int(known.get(_USER_CONNECTIONS, 0))
         session.packet_max = int(known.get(_PACKET, session.packet_max))
         session.time_setting = next((name for name in (_STATEMENT_TIME, _EXECUTION_TIME) if name in known), "")
         options = self._options

@@ -49,9 +49,9 @@ async def guarded(
             translated = translate(error, Access.READ)
         if outage.speaks_of_server(translated):
             lease.distrust()
-        if translated is None or translated is error:
-            raise
         try:
+            if translated is None or translated is error:
+                raise
             raise translated from error
         finally:
             del translated  # its traceback leads back here: a cycle would keep all of the call

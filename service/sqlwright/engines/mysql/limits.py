@@ -5,12 +5,12 @@ from __future__ import annotations
 from sqlwright.engines.base import ConnectionsMax
 from sqlwright.engines.mysql.session import Session
 
-# The session's max_user_connections is the account's own where it has one, else the server's; 0 is none.
-_LIMITS = "SELECT connection_id(), @@global.max_connections, @@session.max_user_connections"
+_LIMITS = "SELECT connection_id(), @@global.max_connections"
 
 
 async def connections_max(session: Session, thread: int) -> ConnectionsMax | None:
-    number, everybody, user = map(int, (await session.fetch(_LIMITS)).rows[0])
+    number, everybody = map(int, (await session.fetch(_LIMITS)).rows[0])
+    user = session.user_connections
     if number != thread:
         return None  # somebody between us shares few connections among many: the server's limit says nothing
     if 0 < user < everybody:

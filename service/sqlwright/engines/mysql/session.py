@@ -47,6 +47,8 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         """Of the one host that it leads to."""
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS  # aiomysql sets it, whoever asks
         self.packet_max = _PACKET_MAX
+        self.user_connections = 0
+        """How many its user may have, asked when it is opened: a reset forgets it. 0 is none."""
         self.settings = b""
         """The SET statement that makes it a session of ours, again after each reset."""
         self.time_setting = ""

@@ -332,9 +332,9 @@ def _raise_ours(lease: PostgresLease, access: Access, error: Exception, *, expir
         lease.distrust()
     if lease.in_transaction and isinstance(translated, DatabaseUnavailable):
         translated.hint = _IDLE_HINT
-    if translated is None or translated is error:
-        raise error
     try:
+        if translated is None or translated is error:
+            raise error
         raise translated from error
     finally:
         del translated, error  # its traceback leads back here: a cycle would keep all of the call

@@ -259,9 +259,9 @@ def _raise_ours(lease: SQLiteLease, access: Access, error: Exception) -> NoRetur
     translated = translate(error, access)
     if isinstance(translated, DatabaseCorrupt):
         lease.note(translated)
-    if translated is None or translated is error:
-        raise error
     try:
+        if translated is None or translated is error:
+            raise error
         raise translated from error
     finally:
         del translated, error  # its traceback leads back here: a cycle would keep all of the call

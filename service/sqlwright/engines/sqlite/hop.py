@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from sqlwright.engines.sqlite.errors import is_locked
-from sqlwright.errors import DatabaseUnavailable, StatementTimeout
+from sqlwright.errors import DatabaseUnavailable, SqlwrightError, StatementTimeout
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection, "Hop"], T]
@@ -155,6 +155,9 @@ class Session:
             raise
         except Exception as error:
             self.busy -= 1
+            if isinstance(error, sqlite3.Error | SqlwrightError):
+                # Its frames lead to aiosqlite's future, which has the error: a cycle would keep all of the call.
+                error.__traceback__ = None
             if self.ended:  # interrupted by whoever ended the session
                 raise DatabaseUnavailable("the connection to the database is closed") from error
             raise
