@@ -49,7 +49,7 @@ async def stream(
     more = True
     while more:
         asked, begun = pace.rows, time.perf_counter()
-        rows = await guarded(portal.fetch(asked))
+        rows = await guarded(_fetch(portal, asked))
         more = len(rows) == asked
         if rows and program.gives == "rows":  # a statement may have no columns
             result = Result(json=joined(rows, separator), count=len(rows), more=more)
@@ -57,6 +57,12 @@ async def stream(
             yield result
     # Still open, it would keep what it reads from being altered by the transaction.
     await guarded(portal._close_portal(None) if lease.in_transaction else session.execute("ROLLBACK"))
+
+
+async def _fetch(portal: Any, rows: int) -> list[Any]:
+    # asyncpg says at the call, not when it is awaited, that the connection is closed.
+    found: list[Any] = await portal.fetch(rows)
+    return found
 
 
 async def _begin(session: Session) -> None:
