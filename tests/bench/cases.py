@@ -32,7 +32,9 @@ class Case:
     """Of a POST; `%d` as in the path."""
     accept: str = ""
     in_turn: int = 0
-    """Instead of a random key: 0, 1, … up to this number, and again."""
+    """Instead of a random key: one after the other, so many, and again."""
+    keys_from: int = 0
+    """The first of them."""
     engines: tuple[str, ...] = EVERY
     queries: int = 0
     """How many other queries are loaded beside (sqlwright only)."""
@@ -66,7 +68,7 @@ CASES = [
     Case("minimal", "a minimal answer", "/queries/items/minimal"),
     Case("twenty", "20 parameters", f"/queries/items/twenty?{_TWENTY}"),
     Case("echo", "POST that echoes 10 rows", "/queries/items/echo", body=json.dumps({"rows": _ECHOED})),
-    Case("nested", "nested JSON", "/queries/items/nested?id=%d", in_turn=9_000),
+    Case("nested", "nested JSON", "/queries/items/nested?id=%d", in_turn=9_000, keys_from=1),
     Case("large", "a body of 100 KB", "/queries/items/large", body=_LARGE),
     Case("bulk", "100 rows in one call", "/queries/items/add", body=_items(100)),
     Case(
@@ -95,7 +97,7 @@ DEFAULT = ("by_key", "page_100", *SHAPES)
 
 def script(case: Case) -> str:
     """The case for wrk, in Lua: every call made anew, with another key."""
-    key = f"n % {case.in_turn}" if case.in_turn else f"math.random(1, {KEYS})"
+    key = f"n % {case.in_turn} + {case.keys_from}" if case.in_turn else f"math.random(1, {KEYS})"
     headers = {"Content-Type": "application/json"} if case.body else {}
     if case.accept:
         headers["Accept"] = case.accept
