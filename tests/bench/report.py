@@ -96,7 +96,7 @@ def _row(product: str, entry: dict[str, Any], peer: dict[str, Any]) -> str:
     if case.once:
         speed, slowest = (
             f"{entry['p99_ms'] / 1e3:.1f} s a call",
-            f"+{entry['growth_mib']:.0f} MiB ({peer['growth_mib']:+.0f})",
+            f"+{max(0, round(entry['growth_mib']))} MiB (+{max(0, round(peer['growth_mib']))})",
         )
     else:
         speed, slowest = f"{entry['requests_per_second']:,.0f}", f"{entry['p99_ms']:.1f} ({peer['p99_ms']:.1f})"
