@@ -42,6 +42,14 @@ class Spent(Protocol):
     database_seconds: float
 
 
+def tell_spent(spent: Spent | None, asked: float, begun: float | None, ended: float | None = None) -> None:
+    """Add the times of a call that has a connection since `begun`, if it ever had one, and has ended, or ends now."""
+    if spent is not None:
+        now = ended or time.perf_counter()
+        spent.waited_seconds += (begun or now) - asked
+        spent.database_seconds += now - (begun or now)
+
+
 class _Line:
     """The calls of one statement that wait, and how many statements of it run."""
 
@@ -176,11 +184,7 @@ class Batching:
                 member.batch.leave()
             raise
         finally:
-            if spent is not None:
-                now = time.perf_counter()
-                begun = member.begun or now
-                spent.waited_seconds += begun - member.asked
-                spent.database_seconds += now - begun
+            tell_spent(spent, member.asked, member.begun)
 
     async def _alone(self, line: _Line, values: Values, asked: float, spent: Spent | None) -> Result:
         database = self._database
@@ -195,10 +199,7 @@ class Batching:
                 )
             ended = time.perf_counter()
         finally:
-            if spent is not None:
-                now = ended or time.perf_counter()
-                spent.waited_seconds += (begun or now) - asked
-                spent.database_seconds += now - (begun or now)
+            tell_spent(spent, asked, begun, ended)
             if begun and ended:
                 line.program.measured.learn((ended - begun) / line.running)
             line.running -= 1

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sqlwright.batching import Spent
+from sqlwright.batching import Spent, tell_spent
 from sqlwright.database import Database
 from sqlwright.engines.encode import row_too_large
 from sqlwright.errors import DatabaseUnavailable, NoRow, SerializationFailure
@@ -80,10 +80,7 @@ async def _once(where: Where, plan: Plan, spent: Spent | None) -> Result:
             result = await _run(where, lease, plan)
         ended = time.perf_counter()
     finally:
-        if spent is not None:
-            now = ended or time.perf_counter()
-            spent.waited_seconds += (acquired or now) - asked
-            spent.database_seconds += now - (acquired or now)
+        tell_spent(spent, asked, acquired, ended)
     result.waited_seconds = acquired - asked
     result.database_seconds = ended - acquired
     return result

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+from sqlwright.engines.binder import BindColumn, as_it_is
+from sqlwright.query import Kind
+
 _PLAIN_LENGTH = 19
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(?::(\d\d))?(?:\.(\d+))?)?(?:([Zz])|([+-])(\d\d):?(\d\d)?)?")
 
@@ -38,3 +41,12 @@ def plain_moments(values: Sequence[Any]) -> Sequence[Any]:
     if set(map(len, values)) != {_PLAIN_LENGTH}:
         raise ValueError("not plain")
     return "\n".join(values).replace("T", " ").split("\n")
+
+
+PLAIN_COLUMNS: dict[Kind, BindColumn] = {
+    Kind.INT2: as_it_is, Kind.INT4: as_it_is, Kind.INT8: as_it_is, Kind.TEXT: as_it_is, Kind.OTHER: as_it_is,
+    Kind.UUID: as_it_is, Kind.DATE: as_it_is, Kind.TIME: as_it_is, Kind.FLOAT8: as_it_is,
+    Kind.BOOL: lambda values: list(map(int, values)),
+    Kind.TIMESTAMP: plain_moments, Kind.TIMESTAMPTZ: plain_moments,
+}  # fmt: skip
+"""Of values that `parameters/columns.py` has found plain; numbers with a point are each database's own affair."""

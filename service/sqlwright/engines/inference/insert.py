@@ -89,9 +89,9 @@ def plain_insert(query: Query, dialect: Dialect, functions: Collection[str] = ()
         table="".join(text[word.start : word.end] for word in name),
         name=tuple(_unquoted(text[word.start : word.end]) for word in name if word.is_name),
         columns=tuple(text[word.start : word.end] for word in columns),
-        before=tuple(cut(statement, words[0].start, words[values_at].start)),
-        values=tuple(tuple(cut(statement, words[first].start, words[last].start)) for first, last in items),
-        after=tuple(cut(statement, words[end + 1].start, words[-1].end)) if end + 1 < len(words) else (),
+        before=tuple(parts_between(statement, words[0].start, words[values_at].start)),
+        values=tuple(tuple(parts_between(statement, words[first].start, words[last].start)) for first, last in items),
+        after=tuple(parts_between(statement, words[end + 1].start, words[-1].end)) if end + 1 < len(words) else (),
         functions=called | tail_called,
     )
 
@@ -173,7 +173,7 @@ def _is_tail(words: Sequence[Word]) -> bool:
     )
 
 
-def cut(statement: Statement, start: int, end: int) -> Iterator[Part]:
+def parts_between(statement: Statement, start: int, end: int) -> Iterator[Part]:
     """The parts that stand between two places of the file."""
     for part in statement.parts:
         if isinstance(part, Slot):

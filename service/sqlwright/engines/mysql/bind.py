@@ -9,8 +9,8 @@ from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from functools import partial
 from typing import Any
 
-from sqlwright.engines.bind import plain_moments, stored_moment
-from sqlwright.engines.binder import BindColumn, Binder, as_it_is
+from sqlwright.engines.bind import PLAIN_COLUMNS, stored_moment
+from sqlwright.engines.binder import Binder
 from sqlwright.engines.encode import as_single
 from sqlwright.query import Kind, SqlType
 
@@ -96,10 +96,4 @@ def _is_plain(text: str) -> bool:
     return len(text) <= _FRACTION_DIGITS_MAX and "E" not in text
 
 
-_COLUMNS: dict[Kind, BindColumn] = {
-    Kind.INT2: as_it_is, Kind.INT4: as_it_is, Kind.INT8: as_it_is, Kind.TEXT: as_it_is, Kind.OTHER: as_it_is,
-    Kind.UUID: as_it_is, Kind.DATE: as_it_is, Kind.TIME: as_it_is, Kind.FLOAT8: as_it_is,
-    Kind.BOOL: lambda values: list(map(int, values)), Kind.NUMERIC: _numbers,
-    Kind.TIMESTAMP: plain_moments, Kind.TIMESTAMPTZ: plain_moments,
-}  # fmt: skip
-"""Of values that `parameters/columns.py` has found plain."""
+_COLUMNS = {**PLAIN_COLUMNS, Kind.NUMERIC: _numbers}

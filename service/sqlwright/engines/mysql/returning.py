@@ -10,9 +10,10 @@ A WHERE with a subquery stays in the UPDATE as well, because nobody locks what a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlwright.engines.inference.insert import parts_between
 from sqlwright.engines.inference.invalid import OBJECTS, invalid
 from sqlwright.engines.inference.items import AFTER_ITEMS, returning_list
 from sqlwright.engines.inference.scope import reference, target_at
@@ -20,7 +21,7 @@ from sqlwright.engines.inference.words import Word, at, closing, outermost, spli
 from sqlwright.engines.mysql.keys import KeyColumn, TableKeys
 from sqlwright.engines.mysql.singles import Edit, edited
 from sqlwright.errors import QueryInvalid
-from sqlwright.query import Cardinality, Part, Query, Slot, Statement, Text
+from sqlwright.query import Cardinality, Part, Query, Statement, Text
 from sqlwright.sql.dialect import MYSQL
 
 _GIVES_ROWS = OBJECTS | {Cardinality.VALUE}
@@ -55,8 +56,8 @@ def gives_rows(query: Query) -> bool:
 def without_returning(query: Query) -> Statement:
     """The UPDATE alone, as the file has it."""
     words = words_of(query.statement, MYSQL)
-    cut = _cut(query.statement, words[0].start, words[returning_list(words) - 1].end)
-    return Statement(tuple(cut), "update", query.statement.main)
+    parts = parts_between(query.statement, words[0].start, words[returning_list(words) - 1].end)
+    return Statement(tuple(parts), "update", query.statement.main)
 
 
 def split_update(query: Query, key: Sequence[KeyColumn], edits: Sequence[Edit] = ()) -> ReturningUpdate:
@@ -68,7 +69,7 @@ def split_update(query: Query, key: Sequence[KeyColumn], edits: Sequence[Edit] =
     where, order, limit = (outermost(words, set_at, returning, word) for word in ("where", "order", "limit"))
 
     def cut(first: int, last: int) -> list[Part]:
-        return list(_cut(statement, words[first].start, words[last - 1].end)) if first < last else []
+        return list(parts_between(statement, words[first].start, words[last - 1].end)) if first < last else []
 
     ending = min(where, order, limit, returning)
     table, changed = cut(target, set_at), cut(0, ending)
@@ -204,15 +205,3 @@ def _written(query: Query, word: Word) -> str:
 
 def _at(query: Query, word: Word, message: str, hint: str) -> QueryInvalid:
     return invalid(query, word.start, message, hint, length=max(1, word.end - word.start))
-
-
-def _cut(statement: Statement, start: int, end: int) -> Iterator[Part]:
-    """The parts that stand between two places of the file."""
-    for part in statement.parts:
-        if isinstance(part, Slot):
-            if start <= part.offset < end:
-                yield part
-            continue
-        first, last = max(start, part.offset), min(end, part.offset + len(part.text))
-        if first < last:
-            yield Text(part.text[first - part.offset : last - part.offset], first)

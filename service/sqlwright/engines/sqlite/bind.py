@@ -9,8 +9,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from sqlwright.engines.bind import plain_moments, stored_moment
-from sqlwright.engines.binder import BindColumn, Binder, as_it_is
+from sqlwright.engines.bind import PLAIN_COLUMNS, stored_moment
+from sqlwright.engines.binder import Binder
 from sqlwright.query import Kind, SqlType
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
@@ -101,10 +101,4 @@ def _plain_number(value: Any) -> Any:
 
 
 _NUMERIC = SqlType("numeric", Kind.NUMERIC)
-_COLUMNS: dict[Kind, BindColumn] = {
-    Kind.INT2: as_it_is, Kind.INT4: as_it_is, Kind.INT8: as_it_is, Kind.TEXT: as_it_is, Kind.OTHER: as_it_is,
-    Kind.UUID: as_it_is, Kind.DATE: as_it_is, Kind.TIME: as_it_is, Kind.FLOAT8: as_it_is,
-    Kind.BOOL: lambda values: list(map(int, values)), Kind.NUMERIC: _numbers,
-    Kind.TIMESTAMP: plain_moments, Kind.TIMESTAMPTZ: plain_moments,
-}  # fmt: skip
-"""Of values that `parameters/columns.py` has found plain."""
+_COLUMNS = {**PLAIN_COLUMNS, Kind.NUMERIC: _numbers}
