@@ -21,7 +21,7 @@ FLOORS = (
     {"config"},
     {"reload", "engines"},
     {"transaction"},
-    {"database", "batching", "pinned", "pooled"},
+    {"database", "batching", "pinned", "pooled", "thread_reader"},
     {"parameters"},
     {"contract"},
     {"plan"},

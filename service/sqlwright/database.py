@@ -27,6 +27,7 @@ from sqlwright.errors import (
 )
 from sqlwright.pooled import Pooled, session_options
 from sqlwright.query import Access, Isolation, Result, Values, Window
+from sqlwright.thread_reader import ThreadReader
 from sqlwright.transaction import OpenTransaction, begin, check_isolation, retry, retry_collided
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Database:
         self._read_at = 0.0
         """When the last short read ended."""
         self.reads_at_once = self.engine.reads_at_once and not self.has_one_pool
+        self._thread_reader: ThreadReader | None = None
         self._only_lease: Any = None
         self._turn = asyncio.Lock()
         self._refusal: tuple[float, DatabaseError] | None = None
@@ -108,7 +110,19 @@ class Database:
         for pooled in self._all():
             await pooled.connect()
 
+    def thread_reader(self) -> ThreadReader | None:
+        """For short reads on another thread; None where there is no such thing."""
+        pool = self._readers[0].pool
+        if not self.reads_at_once or pool is None:
+            return None
+        if self._thread_reader is None:
+            self._thread_reader = ThreadReader(self.engine, pool)
+        return self._thread_reader
+
     async def close(self) -> None:
+        if self._thread_reader is not None:
+            self._thread_reader.close()
+            self._thread_reader = None
         # In reverse, all of them whatever happens to one. The writer last: on SQLite it is the one that can fold the
         # write-ahead log back into the file.
         async with AsyncExitStack() as pools:
@@ -221,7 +235,7 @@ class Database:
         In a crowd it has to: several calls in one hop cost less than each on the loop.
         """
         crowded = self.batching is not None and not self.batching.is_idle
-        if crowded or time.perf_counter() - self._read_at < GAP_SECONDS:
+        if crowded or time.perf_counter() - self._read_at < GAP_SECONDS or not self.engine.is_short(program):
             return None
         pool = self._readers[0].pool
         session = None if pool is None else pool.lend_now()

@@ -35,7 +35,7 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
         assert isinstance(where, Database)
         at_once = where.read_at_once(plan.contract.program, plan.values, plan.window)
         if at_once is not None:
-            return _checked(plan, at_once)
+            return check_result(plan, at_once)
     run = _way(where, plan)
     try:
         result = await run(where, plan, spent)
@@ -48,10 +48,11 @@ async def execute(where: Where, plan: Plan, spent: Spent | None = None) -> Resul
         if isinstance(where, OpenTransaction) or plan.access is Access.SCRIPT:
             raise  # what began a transaction repeats it as a whole; of a script, a part may be committed
         result = await _again(where, plan, spent)
-    return _checked(plan, result)
+    return check_result(plan, result)
 
 
-def _checked(plan: Plan, result: Result) -> Result:
+def check_result(plan: Plan, result: Result) -> Result:
+    """Whether it is what the query says. Raises `NoRow` and `ResultTooLarge`."""
     if result.count == 0 and plan.contract.query.cardinality in _ROW_NEEDED:
         raise NoRow("no row matches")
     if len(result.json) > plan.bytes_max:

@@ -138,11 +138,23 @@ class Engine(ABC):
         """Run one call. `window` None gives every row. Raises only `SqlwrightError`s and CancelledError."""
 
     reads_at_once = False
-    """Short reads can run on the event loop (`read_at_once`)."""
+    """Short reads can run on the thread that asks for them (`read_at_once`)."""
+
+    def is_short(self, program: Program) -> bool:  # noqa: ARG002 - for engines that read at once
+        """Whether it is worth trying to read at once, by what calls took so far."""
+        return False
 
     def read_at_once(self, session: Any, program: Program, values: Values, window: Window | None) -> Result | None:
         """A read without a lease, on a reading session that is free and stays so; never awaits. None where it has to
-        run in the usual way, because it is not known to be short, took too long, or failed."""
+        run in the usual way, because it took too long, or failed."""
+        raise NotImplementedError
+
+    def begin_reads(self, session: Any) -> bool:
+        """Have several of them see one state of the database. False where that cannot be just now."""
+        raise NotImplementedError
+
+    def end_reads(self, session: Any) -> None:
+        """Where they began."""
         raise NotImplementedError
 
     def batch_key(

@@ -68,6 +68,8 @@ class Pool(Generic[C]):
         """Connections opened so far: a rise tells that the pool reconnected."""
         self.on_return: Callable[[], None] | None = None
         """Called when there is a connection again after all were lost: the database may be another one now."""
+        self.on_shortage: Callable[[], None] | None = None
+        """Called when none is free, for who may have one to spare."""
 
     @property
     def status(self) -> PoolStatus:
@@ -76,7 +78,7 @@ class Pool(Generic[C]):
     def lend_now(self) -> C | None:
         """One that is free and stays so: for what is over before anybody else has a turn."""
         connection = next(reversed(self._free), None)
-        return connection if connection is not None and self._is_alive(connection) else None
+        return connection if connection is not None and self.is_alive(connection) else None
 
     @property
     def waiting(self) -> int:
@@ -103,11 +105,13 @@ class Pool(Generic[C]):
         """
         if self._refusal is not None:
             raise copy(self._refusal)
+        if not self._free and self.on_shortage is not None:
+            self.on_shortage()
         while self._free:
             connection, _ = self._free.popitem()
             if fits is not None and not fits(connection):
                 connection = self._swap(connection, fits)
-            if self._is_alive(connection):
+            if self.is_alive(connection):
                 self._lent.add(connection)
                 return connection
             self._terminate(connection)
@@ -117,7 +121,7 @@ class Pool(Generic[C]):
         deadline = asyncio.get_running_loop().time() + self._limits.acquire_timeout_seconds
         for _ in range(2):
             connection = await self._wait(deadline)
-            if self._is_alive(connection):
+            if self.is_alive(connection):
                 return connection
             self._drop(connection)  # it died in the hand-over
         raise DatabaseUnavailable("the database ends connections as soon as they are open")
@@ -238,7 +242,7 @@ class Pool(Generic[C]):
         """Give a lent connection back. Never awaits and never raises; of one that is not lent it knows nothing."""
         if connection not in self._lent:
             return
-        if broken or self._closed or not self._is_alive(connection):
+        if broken or self._closed or not self.is_alive(connection):
             self._drop(connection)
         elif self._is_clean(connection):
             self._give(connection)
@@ -247,7 +251,7 @@ class Pool(Generic[C]):
             self._mending.add(task)
             task.add_done_callback(lambda done: self._mended(done, connection))
 
-    def _is_alive(self, connection: C) -> bool:
+    def is_alive(self, connection: C) -> bool:
         try:
             return self._connector.is_alive(connection)
         except Exception:
@@ -270,7 +274,7 @@ class Pool(Generic[C]):
             if not isinstance(error, Exception):
                 raise
         else:
-            if self._closed or not self._is_alive(connection):
+            if self._closed or not self.is_alive(connection):
                 self._drop(connection)
             else:
                 self._give(connection)

@@ -8,7 +8,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import quote
 
@@ -25,13 +25,14 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}\Z")
 _INSTANCE_LENGTH_MAX = 300
 
 
-def request_ids() -> Iterator[str]:
-    """A prefix and a count: unique, readable, and cheaper than a random number a call.
+def request_ids() -> Callable[[], str]:
+    """A prefix and a count: unique, readable, and cheaper than a random number a call. For any thread.
 
     Made with the application, not at import: workers that were forked would all have the same prefix.
     """
     prefix = secrets.token_hex(6)
-    return (f"{prefix}-{number:x}" for number in itertools.count(1))
+    numbers = itertools.count(1)
+    return lambda: f"{prefix}-{next(numbers):x}"
 
 
 class Exchange:
@@ -72,7 +73,7 @@ class Exchange:
     database_seconds = 0.0
     encode_seconds = 0.0
 
-    def __init__(self, scope: Scope, fresh_ids: Iterator[str]) -> None:
+    def __init__(self, scope: Scope, fresh_id: Callable[[], str]) -> None:
         self.started = time.perf_counter()
         self.scope = scope
         self.method: str = scope["method"]
@@ -81,7 +82,7 @@ class Exchange:
         self.query_string: bytes = scope["query_string"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id")
-        self.request_id = given.decode("ascii") if given and _REQUEST_ID.match(given) else next(fresh_ids)
+        self.request_id = given.decode("ascii") if given and _REQUEST_ID.match(given) else fresh_id()
 
     def repeated(self, name: bytes) -> bool:
         """Whether a header came more than once."""

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 
 from sqlwright.errors import SqlwrightError
+from sqlwright.http.at_once import AtOnce
 from sqlwright.http.callers import was_stopped
 from sqlwright.http.calls import caller_left, out_of_time
 from sqlwright.http.dispatch import Handler, handler_of
@@ -29,10 +30,11 @@ class Frame:
         self._service = service
         self._framework = framework
         self._guard = Guard(service.settings)
-        self._request_ids = request_ids()
+        self._fresh_id = request_ids()
+        self.at_once = AtOnce(service, self._guard, self._fresh_id)
 
     def exchange(self, scope: Scope) -> Exchange:
-        return Exchange(scope, self._request_ids)
+        return Exchange(scope, self._fresh_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self.exchange(scope)

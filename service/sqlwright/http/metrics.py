@@ -17,6 +17,7 @@ caller made up. Nobody is asked who they are here, as nowhere in this service; t
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -50,14 +51,29 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()  # one for each application: a process may have several
         self._registry.register(self)
         self._rendering = asyncio.Lock()
+        self._counting = threading.Lock()
+        """Calls end on more threads than one."""
 
     def begin(self) -> None:
-        self._statistics.begin()
+        with self._counting:
+            self._statistics.begin()
 
     def end(self, exchange: Exchange, seconds: float) -> None:
         """Count a request that has been answered, failed or was given up."""
+        with self._counting:
+            self._statistics.end()
+            self._count(exchange, seconds)
+
+    def count(self, exchange: Exchange, seconds: float) -> None:
+        """A call that went well as soon as it began, without waiting for anything."""
+        assert exchange.query is not None
+        with self._counting:
+            self._statistics.call(
+                exchange.query, seconds, rows=exchange.rows or 0, database_seconds=exchange.database_seconds, together=1
+            )
+
+    def _count(self, exchange: Exchange, seconds: float) -> None:
         statistics = self._statistics
-        statistics.end()
         if exchange.query is None:
             return
         code = exchange.code

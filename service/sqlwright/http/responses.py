@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_to_bytes
 import orjson
 
 from sqlwright.body import render_body
-from sqlwright.http.exchange import Exchange, Header, Send
+from sqlwright.http.exchange import Exchange, Header, Message, Send
 from sqlwright.plan import Plan
 from sqlwright.query import Result
 
@@ -77,15 +77,23 @@ def _next_link(exchange: Exchange, token: str) -> bytes:
 
 
 async def send_answer(exchange: Exchange, answer: Answer, send: Send) -> None:
-    """Two messages: the head, and the whole body (none for HEAD and 204)."""
+    head, body = messages(exchange, answer)
+    await send(head)
+    await send(body)
+
+
+def messages(exchange: Exchange, answer: Answer) -> tuple[Message, Message]:
+    """The head, and the whole body (none for HEAD and 204)."""
     exchange.status = answer.status
-    headers = [*answer.headers, *COMMON_HEADERS, (b"x-request-id", exchange.request_id.encode("ascii"))]
+    headers = [*answer.headers, *COMMON_HEADERS, (b"x-request-id", exchange.request_id.encode())]
     if exchange.last or exchange.cors_origin is not None:
         headers += _unusual_headers(exchange)
     if answer.status != 204:
         headers.append((b"content-length", b"%d" % len(answer.body)))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else answer.body})
+    return (
+        {"type": "http.response.start", "status": answer.status, "headers": headers},
+        {"type": "http.response.body", "body": b"" if exchange.method == "HEAD" else answer.body},
+    )
 
 
 def standard_headers(exchange: Exchange) -> list[Header]:

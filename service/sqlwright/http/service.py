@@ -38,6 +38,7 @@ from sqlwright.plan import make_plan
 from sqlwright.query import Access, Cardinality, Query, SourceFile, Statement, Text
 from sqlwright.registry import Registry, Reload
 from sqlwright.reload import watch
+from sqlwright.thread_reader import ThreadReader
 
 QUERIES_PATH = "/queries"
 TABLES_PATH = "/tables"
@@ -104,6 +105,7 @@ class Service:
         self.callers = Callers()
         self.metrics = Metrics(self._pools, None if snapshot is None else statistics_folder(snapshot))
         self.snapshot = snapshot
+        self.thread_reader: ThreadReader | None = None
         self.streams = 0
         """Answers that hold a reading connection while they are sent, `streams_max` at most."""
         self.streams_max = settings.streams_max or max(1, self.database.connections[1] // 2)
@@ -130,6 +132,7 @@ class Service:
     async def open(self) -> None:
         """Never fails because of the database: what is missing is asked for again in the background."""
         await self.database.open()
+        self.thread_reader = self.database.thread_reader()
         self.database.on_return(self._ask_again)
         self._tasks.append(asyncio.create_task(self._describe_forever()))
         if self.snapshot is not None:

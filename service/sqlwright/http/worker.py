@@ -7,31 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import math
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.embed import Server as EmbeddedServer
 
 from sqlwright.config import Settings
 from sqlwright.http.app import make_application
 from sqlwright.http.connection_limit import warn_when_known
-from sqlwright.http.listening import BACKLOG, connections, deafen, has_waiting, refuse_newcomers
+from sqlwright.http.granian_server import Server
+from sqlwright.http.listening import connections, deafen, has_waiting, refuse_newcomers
 from sqlwright.http.log import Log
 from sqlwright.http.service import Service
 from sqlwright.http.snapshot import read_queries
-
-HEADER_BYTES_MAX = 64 * 1024
-"""What granian keeps of a request before it is read; longer headers are 431. Query strings have half of it at most."""
 
 READY = b"r"
 """Said by the worker: it serves."""
@@ -53,58 +43,6 @@ _POLL_SECONDS = 0.02
 COLLECT = (20_000, 20, 20)
 """Objects made and not yet freed before the youngest are looked at; how often that before the older ones are. Python's
 own 700 are reached by every page of rows, none of which is ever garbage."""
-
-_LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(levelname)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
-    "loggers": {"_granian": {"handlers": ["stderr"], "level": "ERROR", "propagate": False}},
-}
-
-
-class Server(EmbeddedServer):
-    """granian on a listener that is already open.
-
-    All that is private to granian in here: `_init_shared_socket` with its two attributes, `SocketHolder`, and the name
-    of the coroutine that runs a call (`_CALL`). pyproject.toml caps its version for their sake.
-    """
-
-    _CALL = "future_watcher"
-
-    def __init__(self, application: Any, listener: socket.socket, settings: Settings) -> None:
-        super().__init__(
-            application,
-            interface=Interfaces.ASGINL,  # the life of the application is the worker's
-            # HTTP/2 is the proxy's part: granian's knows no timeout for a caller that says nothing.
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(
-                header_read_timeout=math.ceil(settings.header_timeout_seconds * 1000), max_buffer_size=HEADER_BYTES_MAX
-            ),
-            websockets=False,
-            log_level=LogLevels.error,
-            log_dictconfig=_LOGGING,
-            backlog=BACKLOG,
-            backpressure=max(1, BACKLOG // settings.workers),
-        )
-        self._listener = listener
-
-    def _init_shared_socket(self) -> None:
-        holder: Any = SocketHolder
-        backlog = (BACKLOG,) if sys.platform.startswith(("linux", "freebsd")) else ()
-        self._ssp = None
-        self._shd = holder(self._listener.fileno(), False, *backlog)
-
-    def leave(self) -> None:
-        """Close the connections that are idle, each other one behind its answer. Then `serve` returns."""
-        self.interrupt_signal = True
-        self.main_loop_interrupt.set()
-
-    def cut(self) -> None:
-        """Cancel the calls that run: they are rolled back, and their connections are closed."""
-        for task in asyncio.all_tasks():
-            if getattr(task.get_coro(), "__name__", "") == self._CALL:
-                task.cancel()
 
 
 def work(

@@ -37,6 +37,8 @@ class Argument:
     """Bound already; also the place holder of a required one."""
     from_json: Read
     from_texts: Read
+    from_text: Read
+    """The same of a name that occurs once."""
     column: ReadColumn
     """`from_json` of the values of many items."""
     from_cell: Read
@@ -89,6 +91,7 @@ def compile_argument(
         default=default,
         from_json=read_json,
         from_texts=read_texts,
+        from_text=finish(lambda text: _each_of(from_text)([text])) if is_list else finish(from_text),
         column=column,
         from_cell=read_cell,
         cells=compile_cells(type_, column, read_cell, is_list=is_list),

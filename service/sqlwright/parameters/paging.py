@@ -33,7 +33,7 @@ def _limit(rows_max: int) -> Argument:
             raise Refused("format", f"{expected} is expected, not {quoted(text)}")
         return from_json(int(text))
 
-    return Argument("limit", expected, False, None, from_json, only(from_text), list, from_json, list)
+    return Argument("limit", expected, False, None, from_json, only(from_text), from_text, list, from_json, list)
 
 
 def _next() -> Argument:
@@ -51,4 +51,4 @@ def _next() -> Argument:
             raise type_fault(expected, value)
         return from_text(value)
 
-    return Argument("next", expected, False, None, from_json, only(from_text), list, from_json, list)
+    return Argument("next", expected, False, None, from_json, only(from_text), from_text, list, from_json, list)

@@ -63,7 +63,7 @@ def compile_validator(
 class Validator:
     """Takes the calls of one query. Every method raises `InvalidParameters` with all faults of the call."""
 
-    __slots__ = ("_arguments", "_is_stream", "_paging", "_takes", "unpaged")
+    __slots__ = ("_arguments", "_is_stream", "_paging", "_readers", "_takes", "unpaged")
 
     unpaged: Validator
     """The same where all rows come: nothing is said of `limit` and `next`."""
@@ -72,6 +72,7 @@ class Validator:
         self, arguments: tuple[Argument, ...], paging: Mapping[str, Argument], *, is_stream: bool = False
     ) -> None:
         self._arguments = arguments
+        self._readers = tuple((a.name, a.from_text, _ABSENT if a.required else a.default) for a in arguments)
         self._is_stream = is_stream
         self._paging = paging
         self._takes = [argument.name for argument in arguments] + list(paging)
@@ -84,6 +85,9 @@ class Validator:
 
     def from_query_string(self, raw: bytes) -> Call:
         """A GET: everything stands in the query string."""
+        values = self._plain(raw)
+        if values is not None:
+            return Call(values)
         faults: list[ParameterFault] = []
         texts, broken = _texts_of(raw, faults)
         page = {}
@@ -95,6 +99,22 @@ class Validator:
             faults = [fault for fault in faults if fault.code != "missing" or fault.parameter not in broken]
             raise InvalidParameters(faults[:FAULTS_MAX])
         return Call(values, **page)
+
+    def _plain(self, raw: bytes) -> tuple[Any, ...] | None:
+        """The values of most calls, in half the time. None for what is escaped, repeated, paged or wrong."""
+        if not raw or b"%" in raw or b"+" in raw:
+            return None
+        values = []
+        try:
+            given = dict([pair.split("=", 1) for pair in raw.decode().split("&")])  # type: ignore[misc]  # or ValueError
+            if raw.count(b"&") >= len(given):
+                return None
+            for name, read, default in self._readers:
+                text = given.pop(name, None)
+                values.append(default if text is None else read(text))
+        except (ValueError, Refused):
+            return None
+        return None if given or _ABSENT in values else tuple(values)
 
     def from_strings(self, pairs: Sequence[tuple[str, str]]) -> Call:
         """The command line: names with texts, read like a query string; nothing is paged."""

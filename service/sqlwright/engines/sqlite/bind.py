@@ -14,10 +14,18 @@ from sqlwright.engines.binder import Binder
 from sqlwright.query import Kind, SqlType
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_ANY = SqlType("", Kind.ANY)
+_WHOLE = frozenset({Kind.INT2, Kind.INT4, Kind.INT8})
 
 
 def binder(type: SqlType) -> Binder:
-    return Binder(partial(bind, type), None if type.array else _COLUMNS.get(type.kind))
+    one = partial(bind, type)
+    return Binder(_whole if type.kind in _WHOLE else one, None if type.array else _COLUMNS.get(type.kind))
+
+
+def _whole(value: Any) -> Any:
+    """What is most often a key."""
+    return _integer(value) if type(value) is int else bind(_ANY, value)
 
 
 def bind(type: SqlType, value: Any) -> Any:

@@ -20,7 +20,7 @@ from sqlwright.engines.sqlite.describe import describe
 from sqlwright.engines.sqlite.errors import breaks_connection, translate
 from sqlwright.engines.sqlite.explain import explain
 from sqlwright.engines.sqlite.hop import Hop, Session, Work
-from sqlwright.engines.sqlite.run import read, read_many, write
+from sqlwright.engines.sqlite.run import read, read_many, rows, write
 from sqlwright.engines.sqlite.script import run_script
 from sqlwright.engines.sqlite.session import SQLiteLease
 from sqlwright.engines.sqlite.stream import Cursor
@@ -114,21 +114,35 @@ class SQLiteEngine(Engine):
             lease, access, timeout_seconds, lambda raw, hop: write(raw, hop, program, values, joins=joins)
         )
 
+    def is_short(self, program: Program) -> bool:
+        assert isinstance(program, SQLiteProgram)
+        return program.pace.is_short()
+
     def read_at_once(self, session: Session, program: Program, values: Values, window: Window | None) -> Result | None:
         assert isinstance(program, SQLiteProgram)
         pace = program.pace
-        if not (pace.is_short() and session.has_log and session.is_idle):
+        if not (session.has_log and session.is_idle):
             return None
         begun = time.perf_counter()
         try:
-            result = session.call_at_once(lambda raw, hop: read(raw, hop, program, values, window, guarded=False))
+            with session.watch:
+                result = rows(session.raw, session.unstopped, program, values, window)
         except Exception:
             # Too long, locked, or wrong: on the thread it is seen what it is.
             pace.was_too_long()
             return None
-        result.database_seconds = time.perf_counter() - begun
-        pace.was_short(result.database_seconds)
+        result.database_seconds = seconds = time.perf_counter() - begun
+        pace.was_short(seconds)
         return result
+
+    def begin_reads(self, session: Session) -> bool:
+        if not session.is_idle:
+            return False
+        session.raw.execute("BEGIN").close()
+        return True
+
+    def end_reads(self, session: Session) -> None:
+        session.raw.execute("ROLLBACK").close()
 
     async def run_many(
         self,

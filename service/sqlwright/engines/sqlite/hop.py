@@ -86,6 +86,26 @@ class Hop:
                 time.sleep(0.001)  # SQLite does not always wait by itself
 
 
+class Watch:
+    """Around what runs at once, on the calling thread: it is broken off when it takes too long."""
+
+    __slots__ = ("_late", "_raw")
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+        self._late = 0.0
+
+    def __enter__(self) -> None:
+        self._late = time.perf_counter() + AT_ONCE_SECONDS
+        self._raw.set_progress_handler(self._is_late, _STEPS)
+
+    def __exit__(self, *_: object) -> None:
+        self._raw.set_progress_handler(None, 0)
+
+    def _is_late(self) -> bool:
+        return time.perf_counter() > self._late
+
+
 class Session:
     """An open connection with what its pool must know of it."""
 
@@ -100,6 +120,8 @@ class Session:
         "number",
         "raw",
         "touched",
+        "unstopped",
+        "watch",
         "worn",
     )
 
@@ -123,15 +145,9 @@ class Session:
         self.ended = False
         self.cursors: list[sqlite3.Cursor] = []
         """Of streams, still open: each keeps the snapshot that it began with."""
-
-    def call_at_once(self, work: Work[T]) -> T:
-        """Run `work`, which only reads, on the calling thread, for a while. Raises sqlite3's own errors."""
-        late = time.perf_counter() + AT_ONCE_SECONDS
-        self.raw.set_progress_handler(lambda: time.perf_counter() > late, _STEPS)
-        try:
-            return work(self.raw, Hop(self.raw))
-        finally:
-            self.raw.set_progress_handler(None, 0)
+        self.watch = Watch(self.raw)
+        self.unstopped = Hop(self.raw)
+        """Of what runs at once."""
 
     @property
     def is_idle(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SHORT_SECONDS = 0.0005
+SHORT_SECONDS = 0.001
 """Reads that take longer go to their session's thread."""
 _WEIGHT = 0.05
 """Of the last time that was measured, where it was longer."""

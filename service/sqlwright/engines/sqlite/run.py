@@ -42,7 +42,7 @@ def read_many(
     try:
         for item in items:
             hop.check()
-            results.append(_rows(raw, hop, program, item, window))
+            results.append(rows(raw, hop, program, item, window))
     finally:
         if guarded:
             hop.finish()
@@ -55,8 +55,8 @@ def write(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Val
     if joins:
         refuse_ended(raw)
     elif program.in_transaction:
-        return in_transaction(raw, hop, lambda: _rows(raw, hop, program, values, None))
-    return _rows(raw, hop, program, values, None)
+        return in_transaction(raw, hop, lambda: rows(raw, hop, program, values, None))
+    return rows(raw, hop, program, values, None)
 
 
 def in_transaction(raw: sqlite3.Connection, hop: Hop, work: Callable[[], Result]) -> Result:
@@ -68,7 +68,8 @@ def in_transaction(raw: sqlite3.Connection, hop: Hop, work: Callable[[], Result]
     return result
 
 
-def _rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None) -> Result:
+def rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None) -> Result:
+    """Run a statement as it stands, and what it gives as a result."""
     skip = 0
     sql = program.sql
     if window is not None and program.windowed:
@@ -89,20 +90,20 @@ def _rows(raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Val
             row = cursor.fetchone()
             return Result() if row is None else Result(json=encoder.value(row), count=1)
         if cardinality in _ONE_ROW:
-            rows = cursor.fetchmany(2)
-            if len(rows) > 1:
+            found = cursor.fetchmany(2)
+            if len(found) > 1:
                 raise MoreThanOneRow("the statement gave more than one row")
-            return Result(json=encoder.rows(rows), count=len(rows))
+            return Result(json=encoder.rows(found), count=len(found))
         if window is not None:
             for _ in islice(cursor, skip):
                 pass
             return _page(hop, cursor, encoder, window)
         count = 0
         pieces = []
-        while rows := cursor.fetchmany(CHUNK_ROWS):
+        while chunk := cursor.fetchmany(CHUNK_ROWS):
             hop.check()
-            count += len(rows)
-            pieces.append(encoder.rows(rows))
+            count += len(chunk)
+            pieces.append(encoder.rows(chunk))
         return Result(json=b",".join(pieces), count=count)
     finally:
         cursor.close()  # an open one would keep its snapshot, and so keep the log from being emptied

@@ -33,7 +33,7 @@ CLOSE_SECONDS = 5.0
 MEMORY_MEND_SECONDS = 60.0
 
 _MEMORY = ":memory:"
-_PRAGMAS = ("synchronous=normal", "foreign_keys=on", "temp_store=memory")
+_PRAGMAS = ("synchronous=normal", "foreign_keys=on", "temp_store=memory", "cache_size=-16000")
 
 
 class _File:
