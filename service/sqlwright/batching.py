@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from copy import copy
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,6 +51,9 @@ def tell_spent(spent: Spent | None, asked: float, begun: float | None, ended: fl
         spent.database_seconds += now - (begun or now)
 
 
+Tell = Callable[[Result | Exception | None], None]
+
+
 class _Line:
     """The calls of one statement that wait, and how many statements of it run."""
 
@@ -62,7 +66,7 @@ class _Line:
         self.program = program
         self.window = window
         self.timeout_seconds = timeout_seconds
-        self.waiting: deque[_Member] = deque()
+        self.waiting: deque[Member] = deque()
         self.running = 0
         self.starting = False
         self.progress = 0
@@ -72,25 +76,68 @@ class _Line:
         self.watched = False
 
 
-class _Member(Limited):
-    """A call in a line."""
+class Member(Limited):
+    """A call in a line. Who it is for hears of one thing: its result, its error, or None, which says: run alone."""
 
-    __slots__ = ("asked", "batch", "begun", "outcome", "values")
+    __slots__ = ("asked", "batch", "begun", "values")
 
-    def __init__(self, values: Values, outcome: asyncio.Future[Result | None], asked: float) -> None:
+    def __init__(self, values: Values, asked: float) -> None:
         self.values = values
-        self.outcome = outcome
-        """None says: run on your own."""
         self.asked = asked
         self.begun = 0.0
         self.batch: _Batch | None = None
+
+    @abstractmethod
+    def is_through(self) -> bool:
+        """It has heard, or waits no longer."""
+
+    @abstractmethod
+    def hear(self, outcome: Result | Exception | None) -> None:
+        """Called once, and not when it is through."""
 
     def expire(self) -> None:
         self.fail(AcquireTimeout("no connection became free in time"))
 
     def fail(self, error: Exception) -> None:
-        if not self.outcome.done():
-            self.outcome.set_exception(copy(error))
+        if not self.is_through():
+            self.hear(copy(error))
+
+
+class _Awaited(Member):
+    """For a task that waits."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, values: Values, asked: float, outcome: asyncio.Future[Result | None]) -> None:
+        super().__init__(values, asked)
+        self.outcome = outcome
+
+    def is_through(self) -> bool:
+        return self.outcome.done()
+
+    def hear(self, outcome: Result | Exception | None) -> None:
+        if isinstance(outcome, Exception):
+            self.outcome.set_exception(outcome)
+        else:
+            self.outcome.set_result(outcome)
+
+
+class _Told(Member):
+    """For who is called."""
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, values: Values, asked: float, tell: Tell) -> None:
+        super().__init__(values, asked)
+        self._tell: Tell | None = tell
+
+    def is_through(self) -> bool:
+        return self._tell is None
+
+    def hear(self, outcome: Result | Exception | None) -> None:
+        assert self._tell is not None
+        tell, self._tell = self._tell, None
+        tell(outcome)
 
 
 class _Batch:
@@ -153,19 +200,51 @@ class Batching:
         key = (id(program), window, shared)
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = _Line(key, program, window, timeout_seconds)
+            line = self._open(key, program, window, timeout_seconds)
             return await self._alone(line, values, asked, spent)
         if not program.measured.is_cheap:
             return await self._alone(line, values, asked, spent)
         if self.is_full:
             raise TooManyWaiting(f"{self.waiting} calls already wait for a connection")
-        member = _Member(values, self._time_limits.loop.create_future(), asked)
-        result = await self._in_line(line, member, spent)
+        member = _Awaited(values, asked, self._time_limits.loop.create_future())
+        self._line_up(line, member)
+        result = await self._outcome_of(member, spent)
         if result is None:
             return await self._alone(line, values, time.perf_counter(), spent)
         return result
 
-    async def _in_line(self, line: _Line, member: _Member, spent: Spent | None) -> Result | None:
+    def join(
+        self,
+        program: Program,
+        values: Values,
+        window: Window | None,
+        timeout_seconds: float,
+        tell: Tell,
+        *,
+        opens: bool,
+    ) -> bool:
+        """One call where others of it run, or will (`opens`): whether it has lined up.
+
+        `tell` is called once, but not from in here, with the result, an error, or None, which says: run it alone. Who
+        lines up so cannot leave.
+        """
+        if self.is_full or not program.measured.is_cheap:
+            return False
+        shared = self._database.engine.batch_key(program, values, window)
+        line = None if shared is None else self._lines.get((id(program), window, shared))
+        if line is None:
+            if shared is None or not opens:
+                return False
+            line = self._open((id(program), window, shared), program, window, timeout_seconds)
+        self._line_up(line, _Told(values, time.perf_counter(), tell))
+        return True
+
+    def _open(self, key: Hashable, program: Program, window: Window | None, timeout_seconds: float) -> _Line:
+        line = self._lines[key] = _Line(key, program, window, timeout_seconds)
+        program.measured.lines += 1
+        return line
+
+    def _line_up(self, line: _Line, member: Member) -> None:
         line.waiting.append(member)
         self.waiting += 1
         self._time_limits.add(member, self._database.limits.acquire_seconds)
@@ -176,6 +255,8 @@ class Batching:
         if not line.watched:
             line.watched, line.seen = True, line.progress
             self._time_limits.loop.call_later(STUCK_SECONDS, self._look, line)
+
+    async def _outcome_of(self, member: _Awaited, spent: Spent | None) -> Result | None:
         try:
             return await member.outcome
         except asyncio.CancelledError:
@@ -233,8 +314,8 @@ class Batching:
             if not line.starting:
                 line.starting = True
                 self._time_limits.loop.call_soon(self._start, line)
-        elif not line.running and not line.starting:
-            self._lines.pop(line.key, None)
+        elif not line.running and not line.starting and self._lines.pop(line.key, None) is not None:
+            line.program.measured.lines -= 1
 
     async def _serve(self, line: _Line) -> None:
         """Run batches until nobody waits; let others have the connection in between."""
@@ -264,14 +345,14 @@ class Batching:
             line.running -= 1
             self._go_on(line)
 
-    def _take(self, line: _Line, size: int) -> list[_Member]:
+    def _take(self, line: _Line, size: int) -> list[Member]:
         """Those who wait longest. Who has left or run out of time is passed over."""
-        members: list[_Member] = []
+        members: list[Member] = []
         waiting = line.waiting
         while waiting and len(members) < size:
             member = waiting.popleft()
             self.waiting -= 1
-            if not member.outcome.done():
+            if not member.is_through():
                 self._time_limits.discard(member)
                 members.append(member)
         return members
@@ -308,13 +389,13 @@ class Batching:
         if len(members) > 1:
             measured.batch_went_well()
         for member, result in zip(members, results, strict=True):
-            if not member.outcome.done():
+            if not member.is_through():
                 result.waited_seconds = begun - member.asked
                 result.database_seconds = seconds
                 result.together = len(members)
-                member.outcome.set_result(result)
+                member.hear(result)
 
-    async def _results(self, lease: Any, line: _Line, members: list[_Member]) -> list[Result]:
+    async def _results(self, lease: Any, line: _Line, members: list[Member]) -> list[Result]:
         engine, program = self._database.engine, line.program
         window, timeout_seconds = line.window, line.timeout_seconds
         if len(members) == 1:
@@ -329,8 +410,8 @@ class Batching:
             )
 
 
-def _send_off(members: list[_Member]) -> None:
+def _send_off(members: list[Member]) -> None:
     """Each runs again on its own: only so an error is told to whom it belongs."""
     for member in members:
-        if not member.outcome.done():
-            member.outcome.set_result(None)
+        if not member.is_through():
+            member.hear(None)

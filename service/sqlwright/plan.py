@@ -37,6 +37,8 @@ class Plan:
     """None gives every row."""
     bytes_max: int = UNBOUNDED
     """Of a single row."""
+    alone: bool = False
+    """Not together with others."""
 
 
 def make_plan(contract: Contract, call: Call, *, paged: bool = True) -> Plan:

@@ -20,6 +20,8 @@ class Measured:
 
     item_seconds: float = 0.0
     """Of one call; 0 is not known yet."""
+    lines: int = 0
+    """In which calls of it run or wait now."""
     together_max: int = ITEMS_MAX
     """Halved when a batch fails, so that a caller who always sends what fails costs the others little."""
 

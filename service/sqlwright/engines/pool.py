@@ -69,7 +69,7 @@ class Pool(Generic[C]):
         self.on_return: Callable[[], None] | None = None
         """Called when there is a connection again after all were lost: the database may be another one now."""
         self.on_shortage: Callable[[], None] | None = None
-        """Called when none is free, for who may have one to spare."""
+        """Called when all there may be are in use, for who may have one to spare."""
 
     @property
     def status(self) -> PoolStatus:
@@ -105,7 +105,7 @@ class Pool(Generic[C]):
         """
         if self._refusal is not None:
             raise copy(self._refusal)
-        if not self._free and self.on_shortage is not None:
+        if self.on_shortage is not None and not self._free and self._size >= self._limits.size:
             self.on_shortage()
         while self._free:
             connection, _ = self._free.popitem()

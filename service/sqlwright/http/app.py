@@ -18,7 +18,7 @@ from sqlwright.address import parse_address
 from sqlwright.config import Settings, load_settings
 from sqlwright.diagnostic import Diagnostic
 from sqlwright.errors import SqlwrightError
-from sqlwright.http.at_once import AtOnce
+from sqlwright.http.direct import Direct
 from sqlwright.http.docs import docs_asset, docs_page
 from sqlwright.http.exchange import Exchange
 from sqlwright.http.frame import Frame
@@ -48,9 +48,9 @@ class Application(FastAPI):
             await super().__call__(scope, receive, send)
 
     @property
-    def at_once(self) -> AtOnce:
-        """What may be asked before `__call__`, on whichever thread."""
-        return self._frame.at_once
+    def direct(self) -> Direct:
+        """What may be asked before `__call__`."""
+        return self._frame.direct
 
     def exchange(self, scope: Scope) -> Exchange:
         """For an answer that is made elsewhere."""

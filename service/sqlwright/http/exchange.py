@@ -69,6 +69,10 @@ class Exchange:
     rows: int | None = None
     together = 1
     """How many calls ran in its statement."""
+    pooled = True
+    """It had to have a connection from a pool."""
+    alone = False
+    """It was in a batch that went wrong, and is not to be in another."""
     waited_seconds = 0.0
     database_seconds = 0.0
     encode_seconds = 0.0
@@ -106,6 +110,22 @@ class Exchange:
     def instance(self) -> str:
         """The path as the caller sees it, as a URI reference of bounded length."""
         return quote(self.root_path + self.path, safe="/:@!$&'()*+,;=~", errors="replace")[:_INSTANCE_LENGTH_MAX]
+
+
+_KEPT = "sqlwright.exchange"
+
+
+def leave_to_frame(exchange: Exchange) -> None:
+    """Who has it so far has no answer."""
+    exchange.complete = exchange.executing = False
+    exchange.alone = True
+    exchange.scope[_KEPT] = exchange
+
+
+def kept_exchange(scope: Scope) -> Exchange | None:
+    """What was left to the frame."""
+    kept: Exchange | None = scope.pop(_KEPT, None)
+    return kept
 
 
 def _below(root_path: str, path: str) -> str:

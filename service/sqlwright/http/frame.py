@@ -10,11 +10,11 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 
 from sqlwright.errors import SqlwrightError
-from sqlwright.http.at_once import AtOnce
 from sqlwright.http.callers import was_stopped
 from sqlwright.http.calls import caller_left, out_of_time
+from sqlwright.http.direct import Direct
 from sqlwright.http.dispatch import Handler, handler_of
-from sqlwright.http.exchange import Exchange, Header, Message, Receive, Scope, Send, request_ids
+from sqlwright.http.exchange import Exchange, Header, Message, Receive, Scope, Send, kept_exchange, request_ids
 from sqlwright.http.guard import Guard
 from sqlwright.http.problems import problem
 from sqlwright.http.responses import Answer, send_answer, standard_headers
@@ -31,10 +31,10 @@ class Frame:
         self._framework = framework
         self._guard = Guard(service.settings)
         self._fresh_id = request_ids()
-        self.at_once = AtOnce(service, self._guard, self._fresh_id)
+        self.direct = Direct(service, self._guard, self._fresh_id)
 
     def exchange(self, scope: Scope) -> Exchange:
-        return Exchange(scope, self._fresh_id)
+        return kept_exchange(scope) or Exchange(scope, self._fresh_id)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = self.exchange(scope)

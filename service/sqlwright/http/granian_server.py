@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from granian._futures import _future_watcher_wrapper
@@ -25,18 +26,19 @@ from granian.server.embed import Server as EmbeddedServer
 
 from sqlwright.config import Settings
 from sqlwright.http.app import Application
-from sqlwright.http.at_once import Answered, AtOnce
+from sqlwright.http.direct import Answered, Direct, Planned
 from sqlwright.http.listening import BACKLOG
+from sqlwright.query import Result
 
 HEADER_BYTES_MAX = 64 * 1024
 """What granian keeps of a request before it is read; longer headers are 431. Query strings have half of it at most."""
 
 DRAIN_SECONDS = 0.001
 """How long the loop may gather answers before it sends them."""
-LOOK_CALLS = 32
+LOOK_CALLS = 64
 """How many calls granian's thread answers by itself before it is looked again whether there is a crowd."""
 LONELY_MAX = 4
-"""How often in a row the loop has to find a single call, to leave the next ones to granian's thread."""
+"""How often in a row the loop has to find a single call for the crowd to be over."""
 
 _LOGGING = {
     "version": 1,
@@ -97,7 +99,7 @@ class Server(EmbeddedServer):
         for_threads, (_, *for_connections), (log_format, tls, scope) = options[:5], options[5:-3], options[-3:]
         worker = ASGIWorker(worker_id, sockets, None, *for_threads, *for_connections, *tls, (None, None))
         start = _future_watcher_wrapper(_callback_wrapper(application, scope, {}, log_format))
-        worker.serve_async(_Scheduler(loop, start, application.at_once, None, None), loop, leaving)
+        worker.serve_async(_Scheduler(loop, start, application.direct, None, None), loop, leaving)
         await left
 
 
@@ -106,9 +108,9 @@ class _Scheduler(CallbackScheduler):
 
     __slots__ = ()
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, start: Callable[[Any], Any], at_once: AtOnce, *_: Any) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, start: Callable[[Any], Any], direct: Direct, *_: Any) -> None:
         super().__init__()
-        self._schedule_fn = _Arrivals(loop, self._ctx, start, at_once).take
+        self._schedule_fn = _Arrivals(loop, self._ctx, start, direct).take
 
 
 class _Arrivals:
@@ -120,23 +122,25 @@ class _Arrivals:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, context: Any, start: Callable[[Any], Any], at_once: AtOnce
+        self, loop: asyncio.AbstractEventLoop, context: Any, start: Callable[[Any], Any], direct: Direct
     ) -> None:
         self._loop = loop
         self._context = context
         self._start = start
-        self._at_once = at_once
+        self._direct = direct
         self._waiting: deque[Any] = deque()
+        self._heard: list[tuple[Any, Planned, Result | Exception | None]] = []
+        self._is_crowd = True
         self._until_look = 0
-        """How many calls more are not left to the loop; 0 in a crowd."""
+        """How many calls more are not left to the loop."""
         self._lonely = 0
         """How often in a row the loop has found only one."""
 
     def take(self, watcher: Any) -> None:
         """granian's thread."""
-        if self._until_look and self._at_once.is_open:
+        if self._until_look and self._direct.reads:
             self._until_look -= 1
-            answered = self._at_once.answer(watcher.scope)
+            answered = self._direct.read(watcher.scope)
             if answered is None:
                 self._loop.call_soon_threadsafe(self._begin, watcher, context=self._context)
             else:
@@ -146,35 +150,60 @@ class _Arrivals:
         if len(self._waiting) == 1:  # else the loop has been woken, and has not come to the end
             self._loop.call_soon_threadsafe(self._drain, context=self._context)
 
+    def _send(self, answers: Sequence[tuple[Any, Answered]]) -> None:
+        """One right behind the other: granian then has several to send when it wakes up."""
+        failed: dict[int, Exception] = {}
+        for watcher, answer in answers:
+            try:
+                send = watcher.proto.send
+                send(answer.head)
+                send(answer.body)
+                watcher.done()
+            except Exception as error:
+                failed[id(answer)] = error
+                watcher.err(error)
+        for _, answer in answers:
+            self._direct.count(answer.exchange, failed.get(id(answer)))
+
+    # --- the loop ---------------------------------------------------------------------------------------------
+
     def _begin(self, watcher: Any) -> None:
         watcher.taskref(self._loop.create_task(self._start(watcher)))
 
     def _drain(self) -> None:
-        """The loop: answer what can be at once, begin the rest."""
+        """Answer what can be at once, have others answered by a batch, begin the rest."""
         waiting = self._waiting
         self._lonely = self._lonely + 1 if len(waiting) == 1 else 0
-        if self._lonely >= LONELY_MAX:
-            self._lonely, self._until_look = 0, LOOK_CALLS
+        self._is_crowd = not self._lonely or (self._is_crowd and self._lonely < LONELY_MAX)
+        if not self._is_crowd:
+            self._until_look = LOOK_CALLS
         late = time.perf_counter() + DRAIN_SECONDS
-        answered = []
-        with self._at_once.together():
+        answers = []
+        with self._direct.together():
             while waiting and time.perf_counter() < late:
                 watcher = waiting.popleft()
-                answer = self._at_once.answer(watcher.scope) if self._at_once.is_open else None
-                if answer is None:
+                answer = self._direct.take(watcher.scope, partial(self._hear, watcher), crowd=self._is_crowd)
+                if answer is False:
                     self._begin(watcher)
-                else:
-                    answered.append((watcher, answer))
-        self._send(answered)
+                elif answer is not True:
+                    answers.append((watcher, answer))
+        self._send(answers)
         if waiting:
             self._loop.call_soon(self._drain)
 
-    def _send(self, answered: Sequence[tuple[Any, Answered]]) -> None:
-        """One right behind the other: granian then has several to send when it wakes up."""
-        for watcher, answer in answered:
-            send = watcher.proto.send
-            send(answer.head)
-            send(answer.body)
-            watcher.done()
-        for _, answer in answered:
-            self._at_once.count(answer.exchange)
+    def _hear(self, watcher: Any, planned: Planned, said: Result | Exception | None) -> None:
+        """A batch is through, and says so for each that was in it."""
+        self._heard.append((watcher, planned, said))
+        if len(self._heard) == 1:
+            self._loop.call_soon(self._answer_heard)
+
+    def _answer_heard(self) -> None:
+        heard, self._heard = self._heard, []
+        answers = []
+        for watcher, planned, said in heard:
+            answer = self._direct.answer(planned, said)
+            if answer is None:
+                self._begin(watcher)
+            else:
+                answers.append((watcher, answer))
+        self._send(answers)

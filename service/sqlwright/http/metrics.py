@@ -64,13 +64,15 @@ class Metrics(Collector):
             self._statistics.end()
             self._count(exchange, seconds)
 
-    def count(self, exchange: Exchange, seconds: float) -> None:
-        """A call that went well as soon as it began, without waiting for anything."""
-        assert exchange.query is not None
+    def leave(self) -> None:
+        """A request is counted by others, or by `count`."""
         with self._counting:
-            self._statistics.call(
-                exchange.query, seconds, rows=exchange.rows or 0, database_seconds=exchange.database_seconds, together=1
-            )
+            self._statistics.end()
+
+    def count(self, exchange: Exchange, seconds: float) -> None:
+        """One that did not begin, or has left."""
+        with self._counting:
+            self._count(exchange, seconds)
 
     def _count(self, exchange: Exchange, seconds: float) -> None:
         statistics = self._statistics
@@ -90,7 +92,7 @@ class Metrics(Collector):
             together=exchange.together if exchange.executing else 0,
             code=code,
         )
-        if exchange.executing:
+        if exchange.executing and exchange.pooled:
             statistics.waited("reader" if exchange.access is Access.READ else "writer", exchange.waited_seconds)
 
     async def follow_pools(self) -> None:

@@ -58,6 +58,7 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
             plan = _plan(service.settings, contract, exchange, content)
         else:
             plan = await asyncio.to_thread(_plan, service.settings, contract, exchange, content)
+        plan.alone = exchange.alone
         exchange.plan = plan
         exchange.executing = True
         result = await execute(service.database, plan, exchange)

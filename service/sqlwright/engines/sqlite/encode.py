@@ -33,6 +33,11 @@ _DIGITS_MAX = 32
 """More than `repr` writes behind the point of a float without an exponent."""
 _PLAIN = frozenset({int, str, type(None)})
 _NUMBERS = frozenset({int, float})
+_NULLABLE_NUMBERS = frozenset({int, float, type(None)})
+_SMALLEST, _LARGEST = 1e-4, 1e15
+"""Between them nobody writes a float with an exponent."""
+_INTEGERS = frozenset({int})
+_ZERO_AND_ONE = frozenset({0, 1})
 _BIG_NAMES = frozenset({"bigint", "int8", "unsigned big int", "unsigned bigint"})
 
 
@@ -65,8 +70,10 @@ def _column_writer(type: SqlType | None, big_numbers_as_text: bool) -> WriteColu
     write = _writer(type, big_numbers_as_text)
     if type is not None and type.kind in (Kind.TIMESTAMP, Kind.TIMESTAMPTZ):
         return partial(_moments, write, "+00:00" if type.kind is Kind.TIMESTAMPTZ else "")
-    if type is not None and type.kind is Kind.NUMERIC and type.scale and not big_numbers_as_text:
-        return partial(_decimals, write, _padding(type.scale))
+    if type is not None and type.kind is Kind.NUMERIC and not big_numbers_as_text:
+        return partial(_decimals, write, _padding(type.scale)) if type.scale else partial(_numbers, write)
+    if type is not None and type.kind is Kind.BOOL:
+        return partial(_booleans, write)
     return partial(_column, write)
 
 
@@ -88,6 +95,22 @@ def _decimals(write: Write | None, padding: Sequence[str], values: Sequence[Any]
                 orjson.Fragment(text + (padding[len(text) - text.index(".")] if "." in text else whole))
                 for text in texts
             ]
+    return _column(write, values)
+
+
+def _numbers(write: Write | None, values: Sequence[Any]) -> Sequence[Any]:
+    """What `_numeric` does without a scale: orjson and `repr` write a number the same, unless it is large or small."""
+    if set(map(type, values)) <= _NULLABLE_NUMBERS:
+        floats = [value for value in values if type(value) is float]
+        sizes = list(map(abs, floats))
+        if not sizes or (min(sizes) >= _SMALLEST and max(sizes) < _LARGEST and not any(map(float.is_integer, floats))):
+            return values
+    return _column(write, values)
+
+
+def _booleans(write: Write | None, values: Sequence[Any]) -> Sequence[Any]:
+    if set(values) <= _ZERO_AND_ONE and set(map(type, values)) <= _INTEGERS:
+        return list(map(bool, values))
     return _column(write, values)
 
 

@@ -1,0 +1,168 @@
+"""Reads without a task of their own: answered as soon as they come, or by the batch that they join.
+
+Only what is as plain as most calls are. All else is left to the frame, as if nothing had happened, and so is what goes
+wrong here: who reads can read again. ASGI has no words for this. It is for a server that gives us a request before its
+loop has it, and sends when it is told to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from sqlwright.contract import Contract
+from sqlwright.errors import AcquireTimeout, ResultError, SqlwrightError, TooManyWaiting
+from sqlwright.execute import check_result
+from sqlwright.http.exchange import Exchange, Message, Scope, leave_to_frame
+from sqlwright.http.guard import Guard
+from sqlwright.http.negotiation import JSON, choose
+from sqlwright.http.problems import problem
+from sqlwright.http.responses import Answer, messages, respond
+from sqlwright.http.service import Service
+from sqlwright.plan import Plan, make_plan
+from sqlwright.query import Access, Query, Result
+
+_FINAL = (AcquireTimeout, ResultError, TooManyWaiting)
+"""What is not tried again."""
+
+
+@dataclass(slots=True)
+class Planned:
+    exchange: Exchange
+    plan: Plan
+
+
+@dataclass(slots=True)
+class Answered:
+    """What is to be sent, in two messages."""
+
+    exchange: Exchange
+    head: Message
+    body: Message
+
+
+Hear = Callable[[Planned, Result | Exception | None], None]
+
+
+class Direct:
+    def __init__(self, service: Service, guard: Guard, fresh_id: Callable[[], str]) -> None:
+        self._service = service
+        self._guard = guard
+        self._fresh_id = fresh_id
+
+    # --- on any thread ----------------------------------------------------------------------------------------
+
+    @property
+    def reads(self) -> bool:
+        """Whether anything can be answered as soon as it comes."""
+        return self._service.thread_reader is not None
+
+    def read(self, scope: Scope) -> Answered | None:
+        """The answer of a short read."""
+        contract = self._contract(scope)
+        if contract is None or not self._service.database.engine.is_short(contract.program):
+            return None
+        planned = self._plan(contract, scope)
+        return None if planned is None else self._read(planned)
+
+    def _read(self, planned: Planned) -> Answered | None:
+        reader, plan = self._service.thread_reader, planned.plan
+        planned.exchange.pooled = False
+        result = None if reader is None else reader.read(plan.contract.program, plan.values, plan.window)
+        try:
+            return None if result is None else self._answered(planned, result)
+        except SqlwrightError:
+            return None
+
+    def _contract(self, scope: Scope) -> Contract | None:
+        query = self._service.served.by_path.get(scope["path"])
+        return None if query is None or not _is_plain(scope, query) else self._service.contracts.ready(query)
+
+    def _plan(self, contract: Contract, scope: Scope) -> Planned | None:
+        query = contract.query
+        exchange = Exchange(scope, self._fresh_id)
+        try:
+            self._guard.check(exchange)
+            if choose(exchange.every(b"accept"), streams=query.is_paged) != JSON:
+                return None
+            plan = make_plan(contract, contract.validator.from_query_string(exchange.query_string))
+        except Exception:
+            return None  # the frame will come to it, too, and say it
+        exchange.query, exchange.access, exchange.plan = query.name, query.access, plan
+        exchange.complete = exchange.executing = True
+        return Planned(exchange, plan)
+
+    def _answered(self, planned: Planned, result: Result) -> Answered:
+        check_result(planned.plan, result)
+        return self._ready(planned.exchange, respond(planned.exchange, planned.plan, result))
+
+    def _ready(self, exchange: Exchange, answer: Answer) -> Answered:
+        if self._service.leaving:
+            exchange.last = exchange.has_close
+        return Answered(exchange, *messages(exchange, answer))
+
+    def count(self, exchange: Exchange, error: Exception | None) -> None:
+        """What was sent, or could not be."""
+        service = self._service
+        seconds = time.perf_counter() - exchange.started
+        if error is not None:
+            exchange.error = error
+            service.log.failure("the answer could not be sent", error, exchange.request_id)
+        service.metrics.count(exchange, seconds)
+        service.log.call(exchange, seconds)
+        exchange.error = None
+
+    # --- on the loop ------------------------------------------------------------------------------------------
+
+    def together(self) -> AbstractContextManager[None]:
+        """Around several calls of `take`, which then cost less each."""
+        reader = self._service.thread_reader
+        return nullcontext() if reader is None else reader.together()
+
+    def take(self, scope: Scope, tell: Hear, *, crowd: bool) -> Answered | bool:
+        """The answer; or whether `tell` will be called with what `answer` takes. `crowd`: others come with it."""
+        contract = self._contract(scope)
+        if contract is None:
+            return False
+        program = contract.program
+        is_short = self.reads and self._service.database.engine.is_short(program)
+        if not is_short and not (contract.together and (crowd or program.measured.lines)):
+            return False
+        planned = self._plan(contract, scope)
+        if planned is None:
+            return False
+        return (self._read(planned) if is_short else None) or self._join(planned, tell, opens=crowd)
+
+    def _join(self, planned: Planned, tell: Hear, *, opens: bool) -> bool:
+        batching, plan, metrics = self._service.database.batching, planned.plan, self._service.metrics
+        if batching is None or not plan.contract.together:
+            return False
+
+        def hear(said: Result | Exception | None) -> None:
+            metrics.leave()
+            tell(planned, said)
+
+        joined = batching.join(plan.contract.program, plan.values, plan.window, plan.timeout_seconds, hear, opens=opens)
+        if joined:
+            metrics.begin()
+        return joined
+
+    def answer(self, planned: Planned, said: Result | Exception | None) -> Answered | None:
+        """What a batch said of a call. None where the frame has to see to it."""
+        exchange = planned.exchange
+        try:
+            if isinstance(said, Result):
+                return self._answered(planned, said)
+        except ResultError as error:
+            said = error
+        if not isinstance(said, _FINAL):
+            leave_to_frame(exchange)
+            return None
+        exchange.waited_seconds = exchange.waited_seconds or time.perf_counter() - exchange.started
+        return self._ready(exchange, problem(exchange, said, development=self._service.settings.development))
+
+
+def _is_plain(scope: Scope, query: Query) -> bool:
+    return scope["method"] == "GET" and query.access is Access.READ and query.isolation is None
