@@ -63,11 +63,8 @@ def check_result(plan: Plan, result: Result) -> Result:
 def _way(where: Where, plan: Plan) -> Callable[[Any, Plan, Spent | None], Awaitable[Result]]:
     if plan.contract.query.isolation is not None:
         return _isolated
-    return (
-        _together
-        if plan.contract.together and where.batching is not None and plan.items is None and not plan.alone
-        else _once
-    )
+    joins = plan.contract.together and plan.items is None and not plan.alone
+    return _together if joins and where.batching is not None else _once
 
 
 def _together(database: Database, plan: Plan, spent: Spent | None) -> Awaitable[Result]:

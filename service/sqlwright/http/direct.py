@@ -129,7 +129,7 @@ class Direct:
         program = contract.program
         is_short = self.reads and self._service.database.engine.is_short(program)
         if not is_short and not (contract.together and (crowd or program.measured.lines)):
-            return False
+            return False  # before anything that would be done twice
         planned = self._plan(contract, scope)
         if planned is None:
             return False

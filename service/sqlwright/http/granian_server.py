@@ -9,10 +9,7 @@ import asyncio
 import math
 import socket
 import sys
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from granian._futures import _future_watcher_wrapper
@@ -26,19 +23,12 @@ from granian.server.embed import Server as EmbeddedServer
 
 from sqlwright.config import Settings
 from sqlwright.http.app import Application
-from sqlwright.http.direct import Answered, Direct, Planned
+from sqlwright.http.arrivals import Arrivals
+from sqlwright.http.direct import Direct
 from sqlwright.http.listening import BACKLOG
-from sqlwright.query import Result
 
 HEADER_BYTES_MAX = 64 * 1024
 """What granian keeps of a request before it is read; longer headers are 431. Query strings have half of it at most."""
-
-DRAIN_SECONDS = 0.001
-"""How long the loop may gather answers before it sends them."""
-LOOK_CALLS = 64
-"""How many calls granian's thread answers by itself before it is looked again whether there is a crowd."""
-LONELY_MAX = 4
-"""How often in a row the loop has to find a single call for the crowd to be over."""
 
 _LOGGING = {
     "version": 1,
@@ -47,6 +37,12 @@ _LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"}},
     "loggers": {"_granian": {"handlers": ["stderr"], "level": "ERROR", "propagate": False}},
 }
+
+
+# Without types that would be true.
+_make_worker: Any = ASGIWorker
+_call_of: Any = _future_watcher_wrapper
+_application_of: Any = _callback_wrapper
 
 
 class Server(EmbeddedServer):
@@ -88,7 +84,7 @@ class Server(EmbeddedServer):
                 task.cancel()
 
     @staticmethod
-    @AsyncWorker.wrap_target
+    @AsyncWorker.wrap_target  # type: ignore[untyped-decorator]  # granian says nothing of types there
     async def _spawn_asgi_worker(
         worker_id: int, leaving: Any, application: Application, sockets: Any, loop: Any, *options: Any
     ) -> None:
@@ -97,8 +93,8 @@ class Server(EmbeddedServer):
         left = loop.create_future()
         leaving.add_cb(lambda: loop.call_soon_threadsafe(left.set_result, None))
         for_threads, (_, *for_connections), (log_format, tls, scope) = options[:5], options[5:-3], options[-3:]
-        worker = ASGIWorker(worker_id, sockets, None, *for_threads, *for_connections, *tls, (None, None))
-        start = _future_watcher_wrapper(_callback_wrapper(application, scope, {}, log_format))
+        worker: Any = _make_worker(worker_id, sockets, None, *for_threads, *for_connections, *tls, (None, None))
+        start = _call_of(_application_of(application, scope, {}, log_format))
         worker.serve_async(_Scheduler(loop, start, application.direct, None, None), loop, leaving)
         await left
 
@@ -110,100 +106,4 @@ class _Scheduler(CallbackScheduler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, start: Callable[[Any], Any], direct: Direct, *_: Any) -> None:
         super().__init__()
-        self._schedule_fn = _Arrivals(loop, self._ctx, start, direct).take
-
-
-class _Arrivals:
-    """Requests on their way from granian's thread to where they are answered.
-
-    To wake the loop costs more than a short read, so in a quiet moment granian's thread answers such a call by itself.
-    In a crowd that would cost more: each answer wakes granian to send it. There the loop takes all that have come
-    together, and their answers go out together. Which of the two it is shows by how many the loop finds.
-    """
-
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, context: Any, start: Callable[[Any], Any], direct: Direct
-    ) -> None:
-        self._loop = loop
-        self._context = context
-        self._start = start
-        self._direct = direct
-        self._waiting: deque[Any] = deque()
-        self._heard: list[tuple[Any, Planned, Result | Exception | None]] = []
-        self._is_crowd = True
-        self._until_look = 0
-        """How many calls more are not left to the loop."""
-        self._lonely = 0
-        """How often in a row the loop has found only one."""
-
-    def take(self, watcher: Any) -> None:
-        """granian's thread."""
-        if self._until_look and self._direct.reads:
-            self._until_look -= 1
-            answered = self._direct.read(watcher.scope)
-            if answered is None:
-                self._loop.call_soon_threadsafe(self._begin, watcher, context=self._context)
-            else:
-                self._send([(watcher, answered)])
-            return
-        self._waiting.append(watcher)
-        if len(self._waiting) == 1:  # else the loop has been woken, and has not come to the end
-            self._loop.call_soon_threadsafe(self._drain, context=self._context)
-
-    def _send(self, answers: Sequence[tuple[Any, Answered]]) -> None:
-        """One right behind the other: granian then has several to send when it wakes up."""
-        failed: dict[int, Exception] = {}
-        for watcher, answer in answers:
-            try:
-                send = watcher.proto.send
-                send(answer.head)
-                send(answer.body)
-                watcher.done()
-            except Exception as error:
-                failed[id(answer)] = error
-                watcher.err(error)
-        for _, answer in answers:
-            self._direct.count(answer.exchange, failed.get(id(answer)))
-
-    # --- the loop ---------------------------------------------------------------------------------------------
-
-    def _begin(self, watcher: Any) -> None:
-        watcher.taskref(self._loop.create_task(self._start(watcher)))
-
-    def _drain(self) -> None:
-        """Answer what can be at once, have others answered by a batch, begin the rest."""
-        waiting = self._waiting
-        self._lonely = self._lonely + 1 if len(waiting) == 1 else 0
-        self._is_crowd = not self._lonely or (self._is_crowd and self._lonely < LONELY_MAX)
-        if not self._is_crowd:
-            self._until_look = LOOK_CALLS
-        late = time.perf_counter() + DRAIN_SECONDS
-        answers = []
-        with self._direct.together():
-            while waiting and time.perf_counter() < late:
-                watcher = waiting.popleft()
-                answer = self._direct.take(watcher.scope, partial(self._hear, watcher), crowd=self._is_crowd)
-                if answer is False:
-                    self._begin(watcher)
-                elif answer is not True:
-                    answers.append((watcher, answer))
-        self._send(answers)
-        if waiting:
-            self._loop.call_soon(self._drain)
-
-    def _hear(self, watcher: Any, planned: Planned, said: Result | Exception | None) -> None:
-        """A batch is through, and says so for each that was in it."""
-        self._heard.append((watcher, planned, said))
-        if len(self._heard) == 1:
-            self._loop.call_soon(self._answer_heard)
-
-    def _answer_heard(self) -> None:
-        heard, self._heard = self._heard, []
-        answers = []
-        for watcher, planned, said in heard:
-            answer = self._direct.answer(planned, said)
-            if answer is None:
-                self._begin(watcher)
-            else:
-                answers.append((watcher, answer))
-        self._send(answers)
+        self._schedule_fn = Arrivals(loop, self._ctx, start, direct).take

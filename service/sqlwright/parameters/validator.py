@@ -106,7 +106,7 @@ class Validator:
             return None
         values = []
         try:
-            given = dict([pair.split("=", 1) for pair in raw.decode().split("&")])  # type: ignore[misc]  # or ValueError
+            given = dict([pair.split("=", 1) for pair in raw.decode().split("&")])  # or ValueError
             if raw.count(b"&") >= len(given):
                 return None
             for name, read, default in self._readers:

@@ -1,0 +1,116 @@
+"""Requests on their way from the server's thread to where they are answered.
+
+To wake the loop costs more than a short read, so in a quiet moment the server's thread answers such a call by itself.
+In a crowd that would cost more: each answer wakes the server to send it. There the loop takes all that have come
+together, and their answers go out together. Which of the two it is shows by how many the loop finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from sqlwright.http.direct import Answered, Direct, Planned
+from sqlwright.query import Result
+
+DRAIN_SECONDS = 0.001
+"""How long the loop may gather answers before it sends them."""
+LOOK_CALLS = 64
+"""How many calls the server's thread answers by itself before it is looked again whether there is a crowd."""
+LONELY_MAX = 4
+"""How often in a row the loop has to find a single call for the crowd to be over."""
+
+
+class Arrivals:
+    """`start` gives the coroutine of a call; a watcher is granian's handle of one, and `context` what it runs in."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, context: Any, start: Callable[[Any], Any], direct: Direct
+    ) -> None:
+        self._loop = loop
+        self._context = context
+        self._start = start
+        self._direct = direct
+        self._waiting: deque[Any] = deque()
+        self._heard: list[tuple[Any, Planned, Result | Exception | None]] = []
+        self._is_crowd = True
+        self._until_look = 0
+        """How many calls more are not left to the loop."""
+        self._lonely = 0
+        """How often in a row the loop has found only one."""
+
+    def take(self, watcher: Any) -> None:
+        """The server's thread: a request has come."""
+        if self._until_look and self._direct.reads:
+            self._until_look -= 1
+            answered = self._direct.read(watcher.scope)
+            if answered is None:
+                self._loop.call_soon_threadsafe(self._begin, watcher, context=self._context)
+            else:
+                self._send([(watcher, answered)])
+            return
+        self._waiting.append(watcher)
+        if len(self._waiting) == 1:  # else the loop has been woken, and has not come to the end
+            self._loop.call_soon_threadsafe(self._drain, context=self._context)
+
+    def _send(self, answers: Sequence[tuple[Any, Answered]]) -> None:
+        """One right behind the other: the server then has several to send when it wakes up."""
+        failed: dict[int, Exception] = {}
+        for watcher, answer in answers:
+            try:
+                send = watcher.proto.send
+                send(answer.head)
+                send(answer.body)
+                watcher.done()
+            except Exception as error:
+                failed[id(answer)] = error
+                watcher.err(error)
+        for _, answer in answers:
+            self._direct.count(answer.exchange, failed.get(id(answer)))
+
+    # --- the loop ---------------------------------------------------------------------------------------------
+
+    def _begin(self, watcher: Any) -> None:
+        watcher.taskref(self._loop.create_task(self._start(watcher)))
+
+    def _drain(self) -> None:
+        """Answer what can be at once, have others answered by a batch, begin the rest."""
+        waiting = self._waiting
+        self._lonely = self._lonely + 1 if len(waiting) == 1 else 0
+        self._is_crowd = not self._lonely or (self._is_crowd and self._lonely < LONELY_MAX)
+        if not self._is_crowd:
+            self._until_look = LOOK_CALLS
+        late = time.perf_counter() + DRAIN_SECONDS
+        answers = []
+        with self._direct.together():
+            while waiting and time.perf_counter() < late:
+                watcher = waiting.popleft()
+                answer = self._direct.take(watcher.scope, partial(self._hear, watcher), crowd=self._is_crowd)
+                if answer is False:
+                    self._begin(watcher)
+                elif answer is not True:
+                    answers.append((watcher, answer))
+        self._send(answers)
+        if waiting:
+            self._loop.call_soon(self._drain)
+
+    def _hear(self, watcher: Any, planned: Planned, said: Result | Exception | None) -> None:
+        """A batch is through, and says so for each that was in it."""
+        self._heard.append((watcher, planned, said))
+        if len(self._heard) == 1:
+            self._loop.call_soon(self._answer_heard)
+
+    def _answer_heard(self) -> None:
+        heard, self._heard = self._heard, []
+        answers = []
+        for watcher, planned, said in heard:
+            answer = self._direct.answer(planned, said)
+            if answer is None:
+                self._begin(watcher)
+            else:
+                answers.append((watcher, answer))
+        self._send(answers)
