@@ -89,7 +89,7 @@ class Settings(BaseModel):
     )
     short_reads: Literal["loop", "thread"] = Field(
         default="loop",
-        description="SQLite: short reads run on the event loop, up to 1 ms; `thread` where the file's disk may be slow",
+        description="SQLite: reads of up to 1 ms run on the loop or the server's thread; `thread` for a slow disk",
     )
     waiting_max: Count = Field(default=1000, description="calls that may wait for a connection, per pool")
     connect_timeout_seconds: Seconds = Field(default=2.0, description="opening a connection")

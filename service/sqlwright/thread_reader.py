@@ -33,8 +33,10 @@ class ThreadReader:
         self._engine = engine
         self._pool = pool
         self._loop = asyncio.get_running_loop()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         """Held while the session is read from, or comes and goes."""
+        self._reader = 0
+        """The thread that has the lock for several reads."""
         self._session: Any = None
         self._asked = False
         """A session has been asked for, and has not come yet."""
@@ -49,22 +51,27 @@ class ThreadReader:
 
     def read(self, program: Program, values: Values, window: Window | None) -> Result | None:
         """The whole of a read that is known to be short. None where it has to run in the usual way."""
+        if self._reader == threading.get_ident():  # in `together`
+            return self._read(program, values, window)
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            session = self._session
-            if session is None:
-                if not self._asked and not self._closed:
-                    self._asked = True
-                    self._loop.call_soon_threadsafe(self._ask)
-                return None
-            if not self._pool.is_alive(session):
-                self._wanted = True
-                return None
-            return self._engine.read_at_once(session, program, values, window)
+            return self._read(program, values, window)
         finally:
             self._lock.release()
             self._follow()
+
+    def _read(self, program: Program, values: Values, window: Window | None) -> Result | None:
+        session = self._session
+        if session is None:
+            if not self._asked and not self._closed:
+                self._asked = True
+                self._loop.call_soon_threadsafe(self._ask)
+            return None
+        if not self._pool.is_alive(session):
+            self._wanted = True
+            return None
+        return self._engine.read_at_once(session, program, values, window)
 
     def _follow(self) -> None:
         if self._wanted:
@@ -72,13 +79,16 @@ class ThreadReader:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Around several `read`s of this thread: they see one state of the database, which is asked for once."""
+        """Around several `read`s of this thread: they see one state of the database, of now or later, which is asked
+        for once."""
         with self._lock:
             session = self._session
             begun = session is not None and self._engine.begin_reads(session)
+            self._reader = threading.get_ident()
             try:
                 yield
             finally:
+                self._reader = 0
                 if begun:
                     self._engine.end_reads(session)
         self._follow()

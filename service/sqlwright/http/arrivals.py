@@ -70,7 +70,7 @@ class Arrivals:
                 failed[id(answer)] = error
                 watcher.err(error)
         for _, answer in answers:
-            self._direct.count(answer.exchange, failed.get(id(answer)))
+            self._direct.count(answer.exchange, failed.get(id(answer)), self._loop.call_soon_threadsafe)
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -80,6 +80,8 @@ class Arrivals:
     def _drain(self) -> None:
         """Answer what can be at once, have others answered by a batch, begin the rest."""
         waiting = self._waiting
+        if not waiting:  # an earlier call has seen to it
+            return
         self._lonely = self._lonely + 1 if len(waiting) == 1 else 0
         self._is_crowd = not self._lonely or (self._is_crowd and self._lonely < LONELY_MAX)
         if not self._is_crowd:
@@ -87,16 +89,25 @@ class Arrivals:
         late = time.perf_counter() + DRAIN_SECONDS
         answers = []
         with self._direct.together():
-            while waiting and time.perf_counter() < late:
+            # Not those that come meanwhile: what they read may be older than they are.
+            for _ in range(len(waiting)):
                 watcher = waiting.popleft()
-                answer = self._direct.take(watcher.scope, partial(self._hear, watcher), crowd=self._is_crowd)
+                answer = self._answer(watcher)
                 if answer is False:
                     self._begin(watcher)
                 elif answer is not True:
                     answers.append((watcher, answer))
-        self._send(answers)
+                if time.perf_counter() > late:
+                    break
         if waiting:
             self._loop.call_soon(self._drain)
+        self._send(answers)
+
+    def _answer(self, watcher: Any) -> Answered | bool:
+        try:
+            return self._direct.take(watcher.scope, partial(self._hear, watcher), crowd=self._is_crowd)
+        except Exception:
+            return False  # it will come again on the long way, where somebody hears of it
 
     def _hear(self, watcher: Any, planned: Planned, said: Result | Exception | None) -> None:
         """A batch is through, and says so for each that was in it."""
@@ -108,7 +119,10 @@ class Arrivals:
         heard, self._heard = self._heard, []
         answers = []
         for watcher, planned, said in heard:
-            answer = self._direct.answer(planned, said)
+            try:
+                answer = self._direct.answer(planned, said)
+            except Exception:
+                answer = None
             if answer is None:
                 self._begin(watcher)
             else:

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from sqlwright.contract import Contract
-from sqlwright.errors import AcquireTimeout, ResultError, SqlwrightError, TooManyWaiting
+from sqlwright.errors import AcquireTimeout, ResultError, TooManyWaiting
 from sqlwright.execute import check_result
 from sqlwright.http.exchange import Exchange, Message, Scope, leave_to_frame
 from sqlwright.http.guard import Guard
@@ -69,12 +70,11 @@ class Direct:
 
     def _read(self, planned: Planned) -> Answered | None:
         reader, plan = self._service.thread_reader, planned.plan
-        planned.exchange.pooled = False
         result = None if reader is None else reader.read(plan.contract.program, plan.values, plan.window)
-        try:
-            return None if result is None else self._answered(planned, result)
-        except SqlwrightError:
+        if result is None:
             return None
+        planned.exchange.pooled = False
+        return self.answer(planned, result)
 
     def _contract(self, scope: Scope) -> Contract | None:
         query = self._service.served.by_path.get(scope["path"])
@@ -94,25 +94,35 @@ class Direct:
         exchange.complete = exchange.executing = True
         return Planned(exchange, plan)
 
-    def _answered(self, planned: Planned, result: Result) -> Answered:
-        check_result(planned.plan, result)
-        return self._ready(planned.exchange, respond(planned.exchange, planned.plan, result))
-
     def _ready(self, exchange: Exchange, answer: Answer) -> Answered:
         if self._service.leaving:
             exchange.last = exchange.has_close
         return Answered(exchange, *messages(exchange, answer))
 
-    def count(self, exchange: Exchange, error: Exception | None) -> None:
-        """What was sent, or could not be."""
+    def answer(self, planned: Planned, said: Result | Exception | None) -> Answered | None:
+        """Of what was read, or a batch said. None where the frame has to see to it."""
+        exchange = planned.exchange
+        try:
+            if isinstance(said, Result):
+                check_result(planned.plan, said)
+                return self._ready(exchange, respond(exchange, planned.plan, said))
+        except ResultError as error:
+            said = error
+        if not isinstance(said, _FINAL):
+            leave_to_frame(exchange)
+            return None
+        exchange.waited_seconds = exchange.waited_seconds or time.perf_counter() - exchange.started
+        return self._ready(exchange, problem(exchange, said, development=self._service.settings.development))
+
+    def count(self, exchange: Exchange, error: Exception | None, later: Callable[..., Any]) -> None:
+        """What was sent, or could not be. `later` has the loop call something."""
         service = self._service
         seconds = time.perf_counter() - exchange.started
         if error is not None:
-            exchange.error = error
             service.log.failure("the answer could not be sent", error, exchange.request_id)
         service.metrics.count(exchange, seconds)
-        service.log.call(exchange, seconds)
-        exchange.error = None
+        if not service.log.is_quiet(exchange, seconds):
+            later(service.log.call, exchange, seconds)
 
     # --- on the loop ------------------------------------------------------------------------------------------
 
@@ -148,20 +158,6 @@ class Direct:
         if joined:
             metrics.begin()
         return joined
-
-    def answer(self, planned: Planned, said: Result | Exception | None) -> Answered | None:
-        """What a batch said of a call. None where the frame has to see to it."""
-        exchange = planned.exchange
-        try:
-            if isinstance(said, Result):
-                return self._answered(planned, said)
-        except ResultError as error:
-            said = error
-        if not isinstance(said, _FINAL):
-            leave_to_frame(exchange)
-            return None
-        exchange.waited_seconds = exchange.waited_seconds or time.perf_counter() - exchange.started
-        return self._ready(exchange, problem(exchange, said, development=self._service.settings.development))
 
 
 def _is_plain(scope: Scope, query: Query) -> bool:

@@ -46,6 +46,11 @@ class Log:
     def close(self) -> None:
         self._gathered.tell()
 
+    def is_quiet(self, exchange: Exchange, total_seconds: float) -> bool:
+        """Whether `call` would write nothing. For any thread."""
+        is_good = 200 <= exchange.status < 400
+        return is_good and not self._good_calls and total_seconds <= self._slow_seconds
+
     def call(self, exchange: Exchange, total_seconds: float) -> None:
         """The line of a finished call. Successful probes are left out: they come every few seconds for ever."""
         if exchange.code in _REFUSED:

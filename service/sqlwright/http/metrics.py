@@ -105,7 +105,8 @@ class Metrics(Collector):
         for group, pools in self._pools().items():
             for number, pool in enumerate(pools, 1):
                 name = group if len(pools) == 1 else f"{group}{number}"
-                self._statistics.pool(name, PoolGauge(pool.size, pool.idle, pool.waiting))
+                with self._counting:
+                    self._statistics.pool(name, PoolGauge(pool.size, pool.idle, pool.waiting))
 
     async def answer(self, accept: str) -> Answer:
         """In OpenMetrics where that is accepted, else in Prometheus's text."""

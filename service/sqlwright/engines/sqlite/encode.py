@@ -34,8 +34,8 @@ _DIGITS_MAX = 32
 _PLAIN = frozenset({int, str, type(None)})
 _NUMBERS = frozenset({int, float})
 _NULLABLE_NUMBERS = frozenset({int, float, type(None)})
-_SMALLEST, _LARGEST = 1e-4, 1e15
-"""Between them nobody writes a float with an exponent."""
+_MARKS = (b"e", b".0,", b".0]")
+"""Of numbers that are written otherwise. What is infinite is null for orjson."""
 _INTEGERS = frozenset({int})
 _ZERO_AND_ONE = frozenset({0, 1})
 _BIG_NAMES = frozenset({"bigint", "int8", "unsigned big int", "unsigned bigint"})
@@ -99,11 +99,10 @@ def _decimals(write: Write | None, padding: Sequence[str], values: Sequence[Any]
 
 
 def _numbers(write: Write | None, values: Sequence[Any]) -> Sequence[Any]:
-    """What `_numeric` does without a scale: orjson and `repr` write a number the same, unless it is large or small."""
+    """What `_numeric` does without a scale: where it shows neither exponents nor `.0`, orjson writes the same."""
     if set(map(type, values)) <= _NULLABLE_NUMBERS:
-        floats = [value for value in values if type(value) is float]
-        sizes = list(map(abs, floats))
-        if not sizes or (min(sizes) >= _SMALLEST and max(sizes) < _LARGEST and not any(map(float.is_integer, floats))):
+        written = orjson.dumps(values)
+        if not any(mark in written for mark in _MARKS) and written.count(b"null") == values.count(None):
             return values
     return _column(write, values)
 

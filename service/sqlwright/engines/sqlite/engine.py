@@ -136,13 +136,19 @@ class SQLiteEngine(Engine):
         return result
 
     def begin_reads(self, session: Session) -> bool:
-        if not session.is_idle:
+        if not (session.has_log and session.is_idle):
             return False
-        session.raw.execute("BEGIN").close()
+        try:
+            session.raw.execute("BEGIN").close()
+        except sqlite3.Error:
+            return False
         return True
 
     def end_reads(self, session: Session) -> None:
-        session.raw.execute("ROLLBACK").close()
+        try:
+            session.raw.execute("ROLLBACK").close()
+        except sqlite3.Error:
+            session.worn = True  # nobody knows what is open there
 
     async def run_many(
         self,
