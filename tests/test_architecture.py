@@ -21,7 +21,7 @@ FLOORS = (
     {"config"},
     {"reload", "engines"},
     {"transaction"},
-    {"database", "batching", "pinned", "pooled", "thread_reader"},
+    {"database", "batch_member", "batching", "pinned", "pooled", "thread_reader"},
     {"parameters"},
     {"contract"},
     {"plan"},

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Hashable
-from copy import copy
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sqlwright.batch_member import Abandoned, Awaited, Batch, Member, Tell, Told
 from sqlwright.engines.base import Program
 from sqlwright.errors import AcquireTimeout, TooManyWaiting
 from sqlwright.query import Access, Result, Values, Window
-from sqlwright.time_limit import Limited, TimeLimits
+from sqlwright.time_limit import TimeLimits
 
 if TYPE_CHECKING:
     from sqlwright.database import Database
@@ -51,9 +50,6 @@ def tell_spent(spent: Spent | None, asked: float, begun: float | None, ended: fl
         spent.database_seconds += now - (begun or now)
 
 
-Tell = Callable[[Result | Exception | None], None]
-
-
 class _Line:
     """The calls of one statement that wait, and how many statements of it run."""
 
@@ -74,91 +70,6 @@ class _Line:
         self.seen = 0
         """The same at the last look."""
         self.watched = False
-
-
-class Member(Limited):
-    """A call in a line. Who it is for hears of one thing: its result, its error, or None, which says: run alone."""
-
-    __slots__ = ("asked", "batch", "begun", "values")
-
-    def __init__(self, values: Values, asked: float) -> None:
-        self.values = values
-        self.asked = asked
-        self.begun = 0.0
-        self.batch: _Batch | None = None
-
-    @abstractmethod
-    def is_through(self) -> bool:
-        """It has heard, or waits no longer."""
-
-    @abstractmethod
-    def hear(self, outcome: Result | Exception | None) -> None:
-        """Called once, and not when it is through."""
-
-    def expire(self) -> None:
-        self.fail(AcquireTimeout("no connection became free in time"))
-
-    def fail(self, error: Exception) -> None:
-        if not self.is_through():
-            self.hear(copy(error))
-
-
-class _Awaited(Member):
-    """For a task that waits."""
-
-    __slots__ = ("outcome",)
-
-    def __init__(self, values: Values, asked: float, outcome: asyncio.Future[Result | None]) -> None:
-        super().__init__(values, asked)
-        self.outcome = outcome
-
-    def is_through(self) -> bool:
-        return self.outcome.done()
-
-    def hear(self, outcome: Result | Exception | None) -> None:
-        if isinstance(outcome, Exception):
-            self.outcome.set_exception(outcome)
-        else:
-            self.outcome.set_result(outcome)
-
-
-class _Told(Member):
-    """For who is called."""
-
-    __slots__ = ("_tell",)
-
-    def __init__(self, values: Values, asked: float, tell: Tell) -> None:
-        super().__init__(values, asked)
-        self._tell: Tell | None = tell
-
-    def is_through(self) -> bool:
-        return self._tell is None
-
-    def hear(self, outcome: Result | Exception | None) -> None:
-        assert self._tell is not None
-        tell, self._tell = self._tell, None
-        tell(outcome)
-
-
-class _Batch:
-    """Members whose statement runs now."""
-
-    __slots__ = ("abandoned", "present", "runner")
-
-    def __init__(self, present: int, runner: asyncio.Task[Any]) -> None:
-        self.present = present
-        self.runner = runner
-        self.abandoned = False
-
-    def leave(self) -> None:
-        self.present -= 1
-        if not self.present:
-            self.abandoned = True
-            self.runner.cancel()
-
-
-class _Abandoned(asyncio.CancelledError):
-    """The last member of the batch has left. For a lease the same as when its holder was cancelled."""
 
 
 class Batching:
@@ -206,7 +117,7 @@ class Batching:
             return await self._alone(line, values, asked, spent)
         if self.is_full:
             raise TooManyWaiting(f"{self.waiting} calls already wait for a connection")
-        member = _Awaited(values, asked, self._time_limits.loop.create_future())
+        member = Awaited(values, asked, self._time_limits.loop.create_future())
         self._line_up(line, member)
         result = await self._outcome_of(member, spent)
         if result is None:
@@ -236,7 +147,7 @@ class Batching:
             if shared is None or not opens:
                 return False
             line = self._open((id(program), window, shared), program, window, timeout_seconds)
-        self._line_up(line, _Told(values, time.perf_counter(), tell))
+        self._line_up(line, Told(values, time.perf_counter(), tell))
         return True
 
     def _open(self, key: Hashable, program: Program, window: Window | None, timeout_seconds: float) -> _Line:
@@ -256,7 +167,7 @@ class Batching:
             line.watched, line.seen = True, line.progress
             self._time_limits.loop.call_later(STUCK_SECONDS, self._look, line)
 
-    async def _outcome_of(self, member: _Awaited, spent: Spent | None) -> Result | None:
+    async def _outcome_of(self, member: Awaited, spent: Spent | None) -> Result | None:
         try:
             return await member.outcome
         except asyncio.CancelledError:
@@ -337,7 +248,7 @@ class Batching:
                     if not acquired:  # else it has been told to whom it concerns
                         for member in self._take(line, len(line.waiting)):
                             member.fail(error)
-                except _Abandoned:
+                except Abandoned:
                     pass
                 finally:
                     self._seeking -= not acquired
@@ -365,7 +276,7 @@ class Batching:
             return
         task = asyncio.current_task(self._time_limits.loop)
         assert task is not None
-        batch = _Batch(len(members), task)
+        batch = Batch(len(members), task)
         begun = time.perf_counter()
         line.progress += 1
         for member in members:
@@ -374,7 +285,7 @@ class Batching:
             results = await self._results(lease, line, members)
         except asyncio.CancelledError:
             if batch.abandoned and not task.uncancel():
-                raise _Abandoned from None
+                raise Abandoned from None
             _send_off(members)
             raise
         except Exception as error:

@@ -112,10 +112,10 @@ class Database:
 
     def thread_reader(self) -> ThreadReader | None:
         """For short reads on another thread; None where there is no such thing."""
-        pool = self._readers[0].pool
-        if not self.reads_at_once or pool is None:
+        if not self.reads_at_once:
             return None
-        if self._thread_reader is None:
+        pool = self._readers[0].pool
+        if self._thread_reader is None and pool is not None:
             self._thread_reader = ThreadReader(self.engine, pool)
         return self._thread_reader
 

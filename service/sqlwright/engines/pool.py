@@ -61,8 +61,7 @@ class Pool(Generic[C]):
         self._refusal: DatabaseUnavailable | None = None
         """What everybody is told who comes while the pool is down or closed."""
         self._closed = False
-        self._hurry = asyncio.Event()
-        """The prober shall try now."""
+        self._hurry = asyncio.Event()  # the prober shall try now
         self._emptied = asyncio.Event()
         self.opened = 0
         """Connections opened so far: a rise tells that the pool reconnected."""
