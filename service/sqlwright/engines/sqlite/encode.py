@@ -36,6 +36,8 @@ _NUMBERS = frozenset({int, float})
 _NULLABLE_NUMBERS = frozenset({int, float, type(None)})
 _MARKS = (b"e", b".0,", b".0]")
 """Of numbers that are written otherwise. What is infinite is null for orjson."""
+_LEAST, _MOST = 1e-4, 1e15
+"""Between them nobody writes an exponent."""
 _INTEGERS = frozenset({int})
 _ZERO_AND_ONE = frozenset({0, 1})
 _BIG_NAMES = frozenset({"bigint", "int8", "unsigned big int", "unsigned bigint"})
@@ -47,14 +49,16 @@ class Encoder(RowEncoder):
     def __init__(self, columns: Sequence[Column], *, big_numbers_as_text: bool = False) -> None:
         writers = [_column_writer(column.type, big_numbers_as_text) for column in columns]
         super().__init__([column.name for column in columns], writers)
-        self._writes = [_writer(column.type, big_numbers_as_text) or _plainly for column in columns]
+        self._writes = [_writer(column.type, big_numbers_as_text) for column in columns]
+        self._one: Callable[[Row], dict[str, Any]] | None = None
 
     def rows(self, rows: Sequence[Row]) -> bytes:
         if len(rows) != 1 or len(self._writes) != len(self.names):
             return super().rows(rows)
         # By columns, one row costs twice as much.
-        pairs = zip(self.names, self._writes, rows[0])  # noqa: B905 - of one length by construction
-        return orjson.dumps({name: write(value) for name, write, value in pairs})
+        if self._one is None:
+            self._one = _object(self.names, self._writes)
+        return orjson.dumps(self._one(rows[0]))
 
     def for_names(self, names: tuple[str, ...]) -> Encoder:
         """This encoder, or one for columns that have come, gone or changed their names since."""
@@ -64,6 +68,20 @@ class Encoder(RowEncoder):
         if len(names) == len(self.names):
             changed.writers, changed._writes = self.writers, self._writes
         return changed
+
+
+def _object(names: Sequence[str], writes: Sequence[Write | None]) -> Callable[[Row], dict[str, Any]]:
+    """A row → its object, written out: most values are taken as they are."""
+    parts, known = [], {"plain": _PLAIN, "surprise": _surprise, "type": type}
+    for number, (name, write) in enumerate(zip(names, writes, strict=True)):
+        value = f"row[{number}]"
+        if write is None:
+            parts.append(f"{name!r}: {value} if type({value}) in plain else surprise({value})")
+        else:
+            parts.append(f"{name!r}: write{number}({value})")
+            known[f"write{number}"] = write
+    made: Callable[[Row], dict[str, Any]] = eval(f"lambda row: {{{', '.join(parts)}}}", known)  # noqa: S307 - names are there as literals only
+    return made
 
 
 def _column_writer(type: SqlType | None, big_numbers_as_text: bool) -> WriteColumn:
@@ -137,10 +155,6 @@ def _writer(type: SqlType | None, big_numbers_as_text: bool) -> Write | None:
     return _WRITERS.get(type.kind)
 
 
-def _plainly(value: Any) -> Any:
-    return value if type(value) in _PLAIN else _surprise(value)
-
-
 def _surprise(value: Any) -> Any:
     """A value by its own type alone."""
     if type(value) is float:
@@ -169,7 +183,11 @@ def _numeric(scale: int, *, as_text: bool) -> Write:
     def write(value: Any) -> Any:
         if type(value) is int:
             return wrap(str(value) + zeros) if scale or as_text else value
-        if type(value) is not float or value in INFINITIES:
+        if type(value) is not float:
+            return _surprise(value)
+        if not scale and not as_text and _LEAST <= value < _MOST and not value.is_integer():
+            return value  # which orjson writes the same
+        if value in INFINITIES:
             return _surprise(value)
         text = repr(value)
         if "e" in text:
