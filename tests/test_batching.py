@@ -311,3 +311,30 @@ async def test_many_callers_come_and_go_at_random(bench: Bench) -> None:
     batching = bench.database.batching
     assert batching is not None
     assert (batching.waiting, batching._lines) == (0, {})
+
+
+async def test_a_line_that_everybody_has_left_is_closed(bench: Bench) -> None:
+    """However the turns of the loop fall: who lined up leaves just when the one before him ends."""
+    await bench.call("item", {"id": 1})
+    batching, engine = bench.database.batching, bench.database.engine
+    assert batching is not None
+    gate, run = asyncio.Event(), engine.run
+
+    async def gated(*arguments: Any, **limits: Any) -> Result:
+        await gate.wait()
+        return await run(*arguments, **limits)
+
+    engine.run = gated  # type: ignore[method-assign]
+    for pause in range(6):
+        gate.clear()
+        first = asyncio.create_task(bench.call("item", {"id": 1}))
+        await asyncio.sleep(0.01)
+        second = asyncio.create_task(bench.call("item", {"id": 2}))
+        for _ in range(pause):
+            await asyncio.sleep(0)
+        second.cancel()
+        gate.set()
+        await asyncio.wait([first, second])
+        await asyncio.sleep(0.1)
+        assert batching.is_idle
+        assert batching.waiting == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -15,7 +15,11 @@ from sqlwright.thread_reader import KEPT_SECONDS, ThreadReader
 from workbench import Bench
 
 FILES = {
-    "setup.sql": "-- name: setup#\nCREATE TABLE item (id int PRIMARY KEY, name text);\nINSERT INTO item VALUES (1, 'one');",
+    "setup.sql": """
+-- name: setup#
+CREATE TABLE item (id int PRIMARY KEY, name text);
+INSERT INTO item VALUES (1, 'one');
+""",
     "q/all.sql": """
 -- name: item^
 -- @param id int
@@ -29,7 +33,8 @@ ONE = b'{"id":1,"name":"one"}'
 
 
 class Reading:
-    def __init__(self, bench: Bench, reader: ThreadReader, program: Program) -> None:
+    def __init__(self, bench: Bench, reader: ThreadReader | None, program: Program) -> None:
+        assert reader is not None
         self.bench = bench
         self.reader = reader
         self._program = program
@@ -53,14 +58,14 @@ class Reading:
 @pytest.fixture(params=[1, 4])
 async def reading(
     request: pytest.FixtureRequest, sqlite_url: str, open_bench: Callable[..., Awaitable[Bench]]
-) -> AsyncIterator[Reading]:
+) -> Reading:
     bench = await open_bench(sqlite_url, FILES, reader_pool_size=request.param)
     await bench.call("setup")
     await bench.call("q.item", {"id": 1})
     contract = await bench.contracts.get(bench.registry["q.item"])
     reader = bench.database.thread_reader()
     assert reader is not None
-    yield Reading(bench, reader, contract.program)
+    return Reading(bench, reader, contract.program)
 
 
 async def test_the_first_read_asks_for_a_session_and_the_next_has_it(reading: Reading) -> None:
@@ -103,6 +108,32 @@ async def test_who_needs_a_session_that_is_in_use_has_it_afterwards(reading: Rea
         await asyncio.gather(*taking)
     for lease in leases:
         await lease.__aexit__(None, None, None)
+
+
+async def test_who_waits_behind_the_reader_has_the_session_next(
+    sqlite_url: str, open_bench: Callable[..., Awaitable[Bench]]
+) -> None:
+    """Also where it was not known, when he came, that none would be left for him."""
+    bench = await open_bench(sqlite_url, FILES, reader_pool_size=2, acquire_timeout_seconds=KEPT_SECONDS / 2)
+    await bench.call("setup")
+    await bench.call("q.item", {"id": 1})
+    reading = Reading(
+        bench, bench.database.thread_reader(), (await bench.contracts.get(bench.registry["q.item"])).program
+    )
+    for _ in range(3):
+        held = [bench.database.lease(Access.READ) for _ in range(2)]
+        for lease in held:
+            await lease.__aenter__()
+        await reading.read()  # asks, and stands in line
+        others = [bench.database.lease(Access.READ) for _ in range(2)]
+        waiting = [asyncio.create_task(lease.__aenter__()) for lease in others]
+        await asyncio.sleep(0.02)
+        for lease in held:
+            await lease.__aexit__(None, None, None)
+        await asyncio.gather(*waiting)
+        for lease in others:
+            await lease.__aexit__(None, None, None)
+        await reading.until_read()
 
 
 async def test_a_session_that_nobody_reads_from_goes_back(reading: Reading) -> None:

@@ -211,6 +211,8 @@ class Batching:
             task = self._time_limits.loop.create_task(self._serve(line))
             self._runners.add(task)
             task.add_done_callback(self._runners.discard)
+        elif not line.waiting:
+            self._go_on(line)  # who waited has left meanwhile
 
     def _look(self, line: _Line) -> None:
         line.watched = bool(line.waiting)

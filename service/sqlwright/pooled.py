@@ -49,7 +49,10 @@ class Pooled(databases.Database):
     @property
     def load(self) -> int:
         """Connections in use, and calls that wait for one."""
-        return 0 if self.pool is None else self.pool.in_use + self.pool.status.waiting
+        if self.pool is None:
+            return 0
+        status = self.pool.status
+        return status.size - status.idle + status.waiting
 
     def failed(self) -> None:
         """Pass it over for a moment; then one call at a time tries it, until one gets through."""

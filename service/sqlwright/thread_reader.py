@@ -17,7 +17,6 @@ from typing import Any
 
 from sqlwright.engines.base import Engine, Program
 from sqlwright.engines.pool import Pool
-from sqlwright.errors import SqlwrightError
 from sqlwright.query import Result, Values, Window
 
 KEPT_SECONDS = 1.0
@@ -101,20 +100,26 @@ class ThreadReader:
 
     async def _take(self) -> None:
         """Wait in line as everybody."""
+        session = None
         try:
             session = await self._pool.acquire()
-        except SqlwrightError:
-            self._opening = None
+            await self._engine.look_at(session)
+        except BaseException as error:
+            if session is not None:
+                self._pool.release(session)
+            if not isinstance(error, Exception):
+                raise
+            # It is for those who ask for themselves to say what is wrong.
             self._turn = self._loop.call_later(KEPT_SECONDS, self._may_ask)
             return
-        except BaseException:
+        finally:
             self._opening = None
-            raise
-        self._opening = None
         with self._lock:
             self._session = session
             self._wanted = False
         self._turn = self._loop.call_later(KEPT_SECONDS, self._give_back, 0.0)
+        if self._pool.waiting:
+            self._let_others()
 
     def _may_ask(self) -> None:
         self._asked = False

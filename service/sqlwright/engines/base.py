@@ -149,6 +149,10 @@ class Engine(ABC):
         run in the usual way, because it took too long, or failed."""
         raise NotImplementedError
 
+    async def look_at(self, session: Any) -> None:
+        """Before one is kept for such reads: see whether it is fit for them. May raise anything."""
+        raise NotImplementedError
+
     def begin_reads(self, session: Any) -> bool:
         """Have several of them see one state of the database. False where that cannot be just now."""
         raise NotImplementedError

@@ -68,7 +68,7 @@ class Pool(Generic[C]):
         self.on_return: Callable[[], None] | None = None
         """Called when there is a connection again after all were lost: the database may be another one now."""
         self.on_shortage: Callable[[], None] | None = None
-        """Called when all there may be are in use, for who may have one to spare."""
+        """Called when more are needed than there may be, for who has one to spare."""
 
     @property
     def status(self) -> PoolStatus:
@@ -90,10 +90,6 @@ class Pool(Generic[C]):
         return len(self._waiters) >= self._limits.waiting_max + self._limits.size - self._size
 
     @property
-    def in_use(self) -> int:
-        return len(self._lent)
-
-    @property
     def _size(self) -> int:
         return len(self._free) + len(self._lent)
 
@@ -104,8 +100,8 @@ class Pool(Generic[C]):
         """
         if self._refusal is not None:
             raise copy(self._refusal)
-        if self.on_shortage is not None and not self._free and self._size >= self._limits.size:
-            self.on_shortage()
+        if not self._free and self._size >= self._limits.size:
+            self._tell_shortage()
         while self._free:
             connection, _ = self._free.popitem()
             if fits is not None and not fits(connection):
@@ -141,6 +137,8 @@ class Pool(Generic[C]):
         turn: asyncio.Future[C] = loop.create_future()
         self._waiters[turn] = None
         self._grow()
+        if len(self._waiters) > self._limits.size - self._size:
+            self._tell_shortage()
         timer = loop.call_at(deadline, self._expire, turn)
         try:
             return await turn
@@ -151,6 +149,10 @@ class Pool(Generic[C]):
             raise
         finally:
             timer.cancel()
+
+    def _tell_shortage(self) -> None:
+        if self.on_shortage is not None:
+            self.on_shortage()
 
     def _expire(self, turn: asyncio.Future[C]) -> None:
         if turn in self._waiters:
@@ -243,7 +245,7 @@ class Pool(Generic[C]):
             return
         if broken or self._closed or not self.is_alive(connection):
             self._drop(connection)
-        elif self._is_clean(connection):
+        elif self._is(self._connector.is_clean, connection):
             self._give(connection)
         else:
             task = asyncio.get_running_loop().create_task(self._mend(connection))
@@ -251,15 +253,11 @@ class Pool(Generic[C]):
             task.add_done_callback(lambda done: self._mended(done, connection))
 
     def is_alive(self, connection: C) -> bool:
-        try:
-            return self._connector.is_alive(connection)
-        except Exception:
-            logger.exception("a connection's state could not be asked")
-            return False
+        return self._is(self._connector.is_alive, connection)
 
-    def _is_clean(self, connection: C) -> bool:
+    def _is(self, so: Callable[[C], bool], connection: C) -> bool:
         try:
-            return self._connector.is_clean(connection)
+            return so(connection)
         except Exception:
             logger.exception("a connection's state could not be asked")
             return False

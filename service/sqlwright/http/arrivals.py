@@ -47,7 +47,7 @@ class Arrivals:
         """The server's thread: a request has come."""
         if self._until_look and self._direct.reads:
             self._until_look -= 1
-            answered = self._direct.read(watcher.scope)
+            answered = self._read(watcher)
             if answered is None:
                 self._loop.call_soon_threadsafe(self._begin, watcher, context=self._context)
             else:
@@ -56,6 +56,12 @@ class Arrivals:
         self._waiting.append(watcher)
         if len(self._waiting) == 1:  # else the loop has been woken, and has not come to the end
             self._loop.call_soon_threadsafe(self._drain, context=self._context)
+
+    def _read(self, watcher: Any) -> Answered | None:
+        try:
+            return self._direct.read(watcher.scope)
+        except Exception:
+            return None  # it will come again on the long way, where somebody hears of it
 
     def _send(self, answers: Sequence[tuple[Any, Answered]]) -> None:
         """One right behind the other: the server then has several to send when it wakes up."""
@@ -88,20 +94,26 @@ class Arrivals:
             self._until_look = LOOK_CALLS
         late = time.perf_counter() + DRAIN_SECONDS
         answers = []
-        with self._direct.together():
-            # Not those that come meanwhile: what they read may be older than they are.
-            for _ in range(len(waiting)):
-                watcher = waiting.popleft()
-                answer = self._answer(watcher)
-                if answer is False:
-                    self._begin(watcher)
-                elif answer is not True:
-                    answers.append((watcher, answer))
-                if time.perf_counter() > late:
-                    break
-        if waiting:
-            self._loop.call_soon(self._drain)
-        self._send(answers)
+        try:
+            with self._direct.together():
+                # Not those that come meanwhile: what they read may be older than they are.
+                for _ in range(len(waiting)):
+                    watcher = waiting.popleft()
+                    answer = self._answer(watcher)
+                    if answer is False:
+                        self._begin(watcher)
+                    elif answer is not True:
+                        answers.append((watcher, answer))
+                    if time.perf_counter() > late:
+                        break
+        except BaseException:
+            while waiting:  # nobody may be left there
+                self._begin(waiting.popleft())
+            raise
+        finally:
+            if waiting:
+                self._loop.call_soon(self._drain)
+            self._send(answers)
 
     def _answer(self, watcher: Any) -> Answered | bool:
         try:

@@ -14,19 +14,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlwright.contract import Contract
-from sqlwright.errors import AcquireTimeout, ResultError, TooManyWaiting
+from sqlwright.errors import AcquireTimeout, LockTimeout, ResultError, StatementTimeout, TooManyWaiting
 from sqlwright.execute import check_result
 from sqlwright.http.exchange import Exchange, Message, Scope, leave_to_frame
 from sqlwright.http.guard import Guard
 from sqlwright.http.negotiation import JSON, choose
 from sqlwright.http.problems import problem
 from sqlwright.http.responses import Answer, messages, respond
+from sqlwright.http.routes import deadline_seconds
 from sqlwright.http.service import Service
 from sqlwright.plan import Plan, make_plan
 from sqlwright.query import Access, Query, Result
 
-_FINAL = (AcquireTimeout, ResultError, TooManyWaiting)
-"""What is not tried again."""
+_FINAL = (AcquireTimeout, LockTimeout, ResultError, StatementTimeout, TooManyWaiting)
+"""What is not tried again: it is the call's own, and took its time."""
 
 
 @dataclass(slots=True)
@@ -102,23 +103,27 @@ class Direct:
     def answer(self, planned: Planned, said: Result | Exception | None) -> Answered | None:
         """Of what was read, or a batch said. None where the frame has to see to it."""
         exchange = planned.exchange
-        try:
-            if isinstance(said, Result):
+        if isinstance(said, Result):
+            exchange.waited_seconds, exchange.database_seconds = said.waited_seconds, said.database_seconds
+            try:
                 check_result(planned.plan, said)
                 return self._ready(exchange, respond(exchange, planned.plan, said))
-        except ResultError as error:
-            said = error
-        if not isinstance(said, _FINAL):
-            leave_to_frame(exchange)
-            return None
-        exchange.waited_seconds = exchange.waited_seconds or time.perf_counter() - exchange.started
-        return self._ready(exchange, problem(exchange, said, development=self._service.settings.development))
+            except ResultError as error:
+                return self._refusal(exchange, error)
+        if isinstance(said, _FINAL):
+            exchange.waited_seconds = time.perf_counter() - exchange.started
+            return self._refusal(exchange, said)
+        leave_to_frame(exchange)
+        return None
+
+    def _refusal(self, exchange: Exchange, error: Exception) -> Answered:
+        return self._ready(exchange, problem(exchange, error, development=self._service.settings.development))
 
     def count(self, exchange: Exchange, error: Exception | None, later: Callable[..., Any]) -> None:
         """What was sent, or could not be. `later` has the loop call something."""
         service = self._service
         seconds = time.perf_counter() - exchange.started
-        if error is not None:
+        if error is not None and not isinstance(error, OSError):
             service.log.failure("the answer could not be sent", error, exchange.request_id)
         service.metrics.count(exchange, seconds)
         if not service.log.is_quiet(exchange, seconds):
@@ -149,6 +154,9 @@ class Direct:
         batching, plan, metrics = self._service.database.batching, planned.plan, self._service.metrics
         if batching is None or not plan.contract.together:
             return False
+        settings = self._service.settings
+        if deadline_seconds(plan.contract.query, settings) < settings.acquire_timeout_seconds + plan.timeout_seconds:
+            return False  # here nobody looks at the time of the whole
 
         def hear(said: Result | Exception | None) -> None:
             metrics.leave()

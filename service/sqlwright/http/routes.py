@@ -36,7 +36,7 @@ async def call(service: Service, exchange: Exchange, receive: Receive) -> Answer
     service.database.refuse_when_full(query.access)
     _check_method(exchange, _READING if query.access is Access.READ else _WRITING)
     media_type = choose(exchange.every(b"accept"), streams=query.is_paged)
-    exchange.ends_at = exchange.started + _deadline_seconds(query, service.settings)
+    exchange.ends_at = exchange.started + deadline_seconds(query, service.settings)
     if media_type != JSON:
         await _stream(service, exchange, receive, query, media_type)
         return None
@@ -153,7 +153,8 @@ def _check_method(exchange: Exchange, allow: tuple[str, ...]) -> None:
     check_method(exchange, allow)
 
 
-def _deadline_seconds(query: Query, settings: Settings) -> float:
+def deadline_seconds(query: Query, settings: Settings) -> float:
+    """How long a whole call of it may take."""
     if query.timeout_seconds is None:
         return settings.request_timeout_seconds
     # A statement that may take longer than a request extends it, waiting for its connection included.

@@ -22,7 +22,7 @@ from sqlwright.engines.sqlite.explain import explain
 from sqlwright.engines.sqlite.hop import Hop, Session, Work
 from sqlwright.engines.sqlite.run import read, read_many, rows, write
 from sqlwright.engines.sqlite.script import run_script
-from sqlwright.engines.sqlite.session import SQLiteLease
+from sqlwright.engines.sqlite.session import SQLiteLease, journal_mode
 from sqlwright.engines.sqlite.stream import Cursor
 from sqlwright.errors import DatabaseCorrupt, SqlwrightError
 from sqlwright.query import (
@@ -135,6 +135,13 @@ class SQLiteEngine(Engine):
         pace.was_short(seconds)
         return result
 
+    async def look_at(self, session: Session) -> None:
+        # The first who writes may have come after this session was opened.
+        if not session.has_log:
+            session.has_log = await session.call(
+                lambda raw, _: journal_mode(raw) == "wal", self._describe_timeout_seconds
+            )
+
     def begin_reads(self, session: Session) -> bool:
         if not (session.has_log and session.is_idle):
             return False
@@ -165,7 +172,7 @@ class SQLiteEngine(Engine):
             lease,
             Access.READ,
             timeout_seconds,
-            lambda raw, hop: read_many(raw, hop, program, items, window, guarded=guarded),
+            lambda raw, hop: _read_many(raw, hop, program, items, window, guarded=guarded),
         )
 
     async def stream(
@@ -254,6 +261,21 @@ def _read(
     result = read(raw, hop, program, values, window, guarded=guarded)
     program.pace.took(time.perf_counter() - begun)
     return result
+
+
+def _read_many(
+    raw: sqlite3.Connection,
+    hop: Hop,
+    program: SQLiteProgram,
+    items: Sequence[Values],
+    window: Window | None,
+    *,
+    guarded: bool,
+) -> list[Result]:
+    begun = time.perf_counter()
+    results = read_many(raw, hop, program, items, window, guarded=guarded)
+    program.pace.took((time.perf_counter() - begun) / len(items))
+    return results
 
 
 async def _control(lease: SQLiteLease, timeout_seconds: float, work: Work[None]) -> None:

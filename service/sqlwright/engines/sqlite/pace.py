@@ -18,17 +18,16 @@ class Pace:
     seconds: float = 0.0
     """Smoothed; 0 is not known yet."""
     skip: int = 0
-    """How many calls more do not even try."""
+    """How many times it has to run in the usual way before it is tried again."""
     broken_off: int = 0
     """How often in a row one was too long for the loop."""
 
     def is_short(self) -> bool:
-        if self.skip:
-            self.skip -= 1
-            return False
-        return 0 < self.seconds < SHORT_SECONDS
+        return not self.skip and 0 < self.seconds < SHORT_SECONDS
 
     def took(self, seconds: float) -> None:
+        if self.skip:
+            self.skip -= 1
         if not self.seconds or seconds < self.seconds:
             self.seconds = seconds
         else:

@@ -94,11 +94,16 @@ class _File:
                 except sqlite3.OperationalError:
                     pass  # read-only media, or in use right now: the mode it has works too
             set_pragmas(raw, read_only=mode == "ro")
-            self.has_log = raw.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+            self.has_log = journal_mode(raw) == "wal"
         except BaseException:
             raw.close()
             raise
         return raw
+
+
+def journal_mode(raw: sqlite3.Connection) -> str:
+    with contextlib.closing(raw.execute("PRAGMA journal_mode")) as asked:
+        return str(asked.fetchone()[0])
 
 
 def set_pragmas(raw: sqlite3.Connection, *, read_only: bool) -> None:
