@@ -9,9 +9,12 @@ its tests are skipped, but never in CI.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import os
+import sys
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -147,6 +150,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # ours. It is tried once more, which the summary tells; who fails twice has failed.
             item.add_marker(pytest.mark.flaky(reruns=1))
     reliability.mark(items, reliability.read_table())
+
+
+_FAILED_ATTEMPTS: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # by pytest-rerunfailures
+        _FAILED_ATTEMPTS.append(report.nodeid)
+
+
+def pytest_runtest_setup() -> None:
+    """What an attempt that failed has left open is not to be found, and complained of, in a later test."""
+    if _FAILED_ATTEMPTS:
+        _FAILED_ATTEMPTS.clear()
+        for name in ("last_exc", "last_type", "last_value", "last_traceback"):  # they lead to all of its frames
+            if hasattr(sys, name):
+                delattr(sys, name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
