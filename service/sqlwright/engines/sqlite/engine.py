@@ -106,7 +106,7 @@ class SQLiteEngine(Engine):
                 lease,
                 access,
                 timeout_seconds,
-                lambda raw, hop: _read(raw, hop, program, values, window, guarded=guarded),
+                lambda raw, hop: read(raw, hop, program, values, window, guarded=guarded),
             )
         _wear(lease, program.query)
         joins = lease.in_transaction
@@ -172,7 +172,7 @@ class SQLiteEngine(Engine):
             lease,
             Access.READ,
             timeout_seconds,
-            lambda raw, hop: _read_many(raw, hop, program, items, window, guarded=guarded),
+            lambda raw, hop: read_many(raw, hop, program, items, window, guarded=guarded),
         )
 
     async def stream(
@@ -251,31 +251,6 @@ class SQLiteEngine(Engine):
 
     async def rollback_to_savepoint(self, lease: SQLiteLease, name: str, *, timeout_seconds: float) -> None:
         await _control(lease, timeout_seconds, lambda raw, _: transaction.rollback_to_savepoint(raw, name))
-
-
-def _read(
-    raw: sqlite3.Connection, hop: Hop, program: SQLiteProgram, values: Values, window: Window | None, *, guarded: bool
-) -> Result:
-    """On the session's thread."""
-    begun = time.perf_counter()
-    result = read(raw, hop, program, values, window, guarded=guarded)
-    program.pace.took(time.perf_counter() - begun)
-    return result
-
-
-def _read_many(
-    raw: sqlite3.Connection,
-    hop: Hop,
-    program: SQLiteProgram,
-    items: Sequence[Values],
-    window: Window | None,
-    *,
-    guarded: bool,
-) -> list[Result]:
-    begun = time.perf_counter()
-    results = read_many(raw, hop, program, items, window, guarded=guarded)
-    program.pace.took((time.perf_counter() - begun) / len(items))
-    return results
 
 
 async def _control(lease: SQLiteLease, timeout_seconds: float, work: Work[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from itertools import islice
@@ -39,10 +40,12 @@ def read_many(
     if guarded:
         raw.execute("PRAGMA query_only=on").close()
     results = []
+    begun = time.perf_counter()
     try:
         for item in items:
             hop.check()
             results.append(rows(raw, hop, program, item, window))
+        program.pace.took((time.perf_counter() - begun) / len(items))
     finally:
         if guarded:
             hop.finish()
