@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
@@ -55,6 +56,7 @@ class RowStream:
         """The next rows, or None after the last."""
         if self._pieces is None:
             return await self._first()
+        await asyncio.sleep(0)  # rows that have arrived already are read without a pause, and others want their turn
         return await self._next(self._pieces)
 
     async def end(self, error: BaseException | None = None) -> None:

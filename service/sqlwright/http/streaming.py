@@ -110,7 +110,6 @@ class StreamAnswer:
                 await self._put(body)
                 assert exchange.rows is not None
                 exchange.rows += self._piece.count
-                await asyncio.sleep(0)  # rows that have arrived are read, and sent where there is room, without a pause
                 self._piece = await self._next()
         await self.end()
         await self._put(b"" if exchange.method == "HEAD" else self._format.end(), more=False)
