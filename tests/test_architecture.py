@@ -21,7 +21,7 @@ FLOORS = (
     {"config"},
     {"reload", "engines"},
     {"transaction"},
-    {"database", "batch_member", "batching", "pinned", "pooled", "thread_reader"},
+    {"database", "batch_member", "batching", "lone", "pinned", "pooled", "thread_reader"},
     {"parameters"},
     {"contract"},
     {"plan"},

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlwright.batch_member import Abandoned, Awaited, Batch, Member, Tell, Told
 from sqlwright.engines.base import Program
 from sqlwright.errors import AcquireTimeout, TooManyWaiting
+from sqlwright.lone import Lone
 from sqlwright.query import Access, Result, Values, Window
 from sqlwright.time_limit import TimeLimits
 
@@ -111,7 +112,7 @@ class Batching:
         key = (id(program), window, shared)
         line = self._lines.get(key)
         if line is None:
-            line = self._open(key, program, window, timeout_seconds)
+            line = self._open(_Line(key, program, window, timeout_seconds))
             return await self._alone(line, values, asked, spent)
         if not program.measured.is_cheap:
             return await self._alone(line, values, asked, spent)
@@ -134,25 +135,29 @@ class Batching:
         *,
         opens: bool,
     ) -> bool:
-        """One call where others of it run, or will (`opens`): whether it has lined up.
+        """One call where others of it run, or will (`opens`), or by itself at once: whether it is seen to.
 
         `tell` is called once, but not from in here, with the result, an error, or None, which says: run it alone. Who
-        lines up so cannot leave.
+        is told so cannot leave.
         """
         if self.is_full or not program.measured.is_cheap:
             return False
         shared = self._database.engine.batch_key(program, values, window)
-        line = None if shared is None else self._lines.get((id(program), window, shared))
+        if shared is None:
+            return False
+        key = (id(program), window, shared)
+        line = self._lines.get(key)
         if line is None:
-            if shared is None or not opens:
-                return False
-            line = self._open((id(program), window, shared), program, window, timeout_seconds)
+            line = _Line(key, program, window, timeout_seconds)
+            if not opens:
+                return self._run_now(line, values, tell)
+            self._open(line)
         self._line_up(line, Told(values, time.perf_counter(), tell))
         return True
 
-    def _open(self, key: Hashable, program: Program, window: Window | None, timeout_seconds: float) -> _Line:
-        line = self._lines[key] = _Line(key, program, window, timeout_seconds)
-        program.measured.lines += 1
+    def _open(self, line: _Line) -> _Line:
+        self._lines[line.key] = line
+        line.program.measured.lines += 1
         return line
 
     def _line_up(self, line: _Line, member: Member) -> None:
@@ -200,6 +205,33 @@ class Batching:
         result.waited_seconds = begun - asked
         result.database_seconds = ended - begun
         return result
+
+    def _run_now(self, line: _Line, values: Values, tell: Tell) -> bool:
+        """The first call of a line, without a task. Whether there is a connection for it."""
+        engine, program = self._database.engine, line.program
+        lent = self._database.free_reader(program) if engine.starts_reads else None
+        if lent is None:
+            return False
+        pool, session = lent
+        self._open(line)
+        line.running += 1
+        line.progress += 1
+        begun = time.perf_counter()
+
+        def end(outcome: Result | BaseException) -> None:
+            pool.release(session)
+            if isinstance(outcome, Result):
+                outcome.database_seconds = seconds = time.perf_counter() - begun
+                program.measured.learn(seconds / line.running)
+            line.running -= 1
+            line.progress += 1
+            self._go_on(line)
+            tell(outcome if isinstance(outcome, Result) else engine.translate(outcome, Access.READ))
+
+        work = engine.start_read(session, program, values, line.window, line.timeout_seconds)
+        # One that takes longer is not like the others: its caller may leave, and has to be watched.
+        Lone(self._time_limits, work, end).start(PATIENCE_SECONDS)
+        return True
 
     # --- runners ----------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from sqlwright.batching import Batching
 from sqlwright.config import Settings
 from sqlwright.engines.base import Engine, Program
 from sqlwright.engines.connector import PoolStatus
+from sqlwright.engines.pool import Pool
 from sqlwright.errors import (
     AcquireTimeout,
     DatabaseCorrupt,
@@ -242,6 +243,14 @@ class Database:
         result = None if session is None else self.engine.read_at_once(session, program, values, window)
         self._read_at = time.perf_counter()
         return result
+
+    def free_reader(self, program: Program) -> tuple[Pool[Any], Any] | None:
+        """A reading session that is free, lent until its pool has it back; None where somebody has to choose."""
+        pool = self._readers[0].pool
+        if pool is None or len(self._readers) > 1 or self._readers[0].skip_until or program.query.plan_mode is not None:
+            return None
+        session = pool.take()
+        return None if session is None else (pool, session)
 
     def refuse_when_full(self, access: Access) -> None:
         """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Collection, Hashable, Sequence
+from collections.abc import AsyncGenerator, Collection, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -159,6 +159,16 @@ class Engine(ABC):
 
     def end_reads(self, session: Any) -> None:
         """Where they began."""
+        raise NotImplementedError
+
+    starts_reads = False
+    """Reads can be driven by who has no task (`start_read`)."""
+
+    def start_read(
+        self, session: Any, program: Program, values: Values, window: Window | None, timeout_seconds: float
+    ) -> Coroutine[Any, None, Result]:
+        """`run` without a lease, on a reading session that is lent. It knows no time but the server's own, raises the
+        driver's errors, and does not ask which task it is in."""
         raise NotImplementedError
 
     def batch_key(

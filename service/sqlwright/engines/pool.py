@@ -37,23 +37,20 @@ logger = logging.getLogger(__name__)
 class Pool(Generic[C]):
     """Free connections in a stack (the warmest first), waiters in a line.
 
-    Whoever finds no free connection waits, and one is opened as long as there is room. The opening that first finds the
-    database away becomes the prober, and there is no other while it tries again. Without a connection left the pool
-    then is down: who waits or comes is refused at once, with the reason, until the prober has a connection.
+    Whoever finds no free connection waits, and one is opened as long as there is room. The opening that finds the
+    database away becomes the prober, the only one while it tries again. Without a connection left the pool then is
+    down: who waits or comes is refused at once, with the reason, until the prober has one.
     """
 
     def __init__(self, connector: Connector[C], limits: PoolLimits) -> None:
         self._connector = connector
         self._limits = limits
-        self._free: dict[C, float] = {}
-        """With the time since when; the longest first."""
-        self._ends: dict[C, float] = {}
-        """When the life of each is over."""
+        self._free: dict[C, float] = {}  # with the time since when; the longest first
+        self._ends: dict[C, float] = {}  # when the life of each is over
         self._next_look: asyncio.TimerHandle | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._lent: set[C] = set()
-        self._distrusted: set[C] = set()
-        """Of those that are lent."""
+        self._distrusted: set[C] = set()  # of those that are lent
         self._waiters: dict[asyncio.Future[C], None] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._mending: set[asyncio.Task[None]] = set()
@@ -81,7 +78,6 @@ class Pool(Generic[C]):
 
     @property
     def waiting(self) -> int:
-        """Callers that wait for a connection."""
         return len(self._waiters)
 
     @property
@@ -102,15 +98,8 @@ class Pool(Generic[C]):
             raise copy(self._refusal)
         if not self._free and self._size >= self._limits.size:
             self._tell_shortage()
-        while self._free:
-            connection, _ = self._free.popitem()
-            if fits is not None and not fits(connection):
-                connection = self._swap(connection, fits)
-            if self.is_alive(connection):
-                self._lent.add(connection)
-                return connection
-            self._terminate(connection)
-            self._shrunk()
+        if (free := self.take(fits)) is not None:
+            return free
         if self.is_full:
             raise TooManyWaiting(f"{len(self._waiters)} calls already wait for a connection")
         deadline = asyncio.get_running_loop().time() + self._limits.acquire_timeout_seconds
@@ -120,6 +109,19 @@ class Pool(Generic[C]):
                 return connection
             self._drop(connection)  # it died in the hand-over
         raise DatabaseUnavailable("the database ends connections as soon as they are open")
+
+    def take(self, fits: Callable[[C], bool] | None = None) -> C | None:
+        """One of those that are free, lent until `release`; None where there is none."""
+        while self._free:
+            connection, _ = self._free.popitem()
+            if fits is not None and not fits(connection):
+                connection = self._swap(connection, fits)
+            if self.is_alive(connection):
+                self._lent.add(connection)
+                return connection
+            self._terminate(connection)
+            self._shrunk()
+        return None
 
     def _swap(self, connection: C, fits: Callable[[C], bool]) -> C:
         """Another free one that fits in the place of this one, where there is one."""

@@ -124,7 +124,9 @@ class Arrivals:
     def _hear(self, watcher: Any, planned: Planned, said: Result | Exception | None) -> None:
         """A batch is through, and says so for each that was in it."""
         self._heard.append((watcher, planned, said))
-        if len(self._heard) == 1:
+        if not self._is_crowd:
+            self._answer_heard()  # no other is about to follow
+        elif len(self._heard) == 1:
             self._loop.call_soon(self._answer_heard)
 
     def _answer_heard(self) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlwright.contract import Contract
+from sqlwright.engines.base import Program
 from sqlwright.errors import AcquireTimeout, LockTimeout, ResultError, StatementTimeout, TooManyWaiting
 from sqlwright.execute import check_result
 from sqlwright.http.exchange import Exchange, Message, Scope, leave_to_frame
@@ -28,6 +29,9 @@ from sqlwright.query import Access, Query, Result
 
 _FINAL = (AcquireTimeout, LockTimeout, ResultError, StatementTimeout, TooManyWaiting)
 """What is not tried again: it is the call's own, and took its time."""
+
+
+_NOTHING = nullcontext()
 
 
 @dataclass(slots=True)
@@ -134,7 +138,7 @@ class Direct:
     def together(self) -> AbstractContextManager[None]:
         """Around several calls of `take`, which then cost less each."""
         reader = self._service.thread_reader
-        return nullcontext() if reader is None else reader.together()
+        return _NOTHING if reader is None else reader.together()
 
     def take(self, scope: Scope, tell: Hear, *, crowd: bool) -> Answered | bool:
         """The answer; or whether `tell` will be called with what `answer` takes. `crowd`: others come with it."""
@@ -143,12 +147,16 @@ class Direct:
             return False
         program = contract.program
         is_short = self.reads and self._service.database.engine.is_short(program)
-        if not is_short and not (contract.together and (crowd or program.measured.lines)):
+        if not is_short and not (contract.together and self._is_worth_it(program, crowd)):
             return False  # before anything that would be done twice
         planned = self._plan(contract, scope)
         if planned is None:
             return False
         return (self._read(planned) if is_short else None) or self._join(planned, tell, opens=crowd)
+
+    def _is_worth_it(self, program: Program, crowd: bool) -> bool:
+        engine = self._service.database.engine
+        return crowd or program.measured.lines > 0 or (engine.starts_reads and program.measured.is_cheap)
 
     def _join(self, planned: Planned, tell: Hear, *, opens: bool) -> bool:
         batching, plan, metrics = self._service.database.batching, planned.plan, self._service.metrics

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlwright.engines.binder import Binder
+from sqlwright.engines.binder import Binder, as_it_is
 from sqlwright.errors import MalformedRequest, QueryInvalid
 from sqlwright.parameters.columns import ReadColumn, compile_cells, compile_column
 from sqlwright.parameters.json_body import parse_json_text
@@ -131,18 +131,20 @@ def _finished(parameter: Parameter, type_: SqlType, bind: Read, read: Read, *, n
     """The whole way of a value: null, reading, and the driver's form."""
     written = str(type_) or "text"
 
-    def finished(value: Any) -> Any:
+    def known(value: Any) -> Any:
         result = None if value is None else read(value)
-        if result is None:
-            if nullable:
-                return None
+        if result is None and not nullable:
             raise Refused("null", f"null is not allowed; to allow it, write `-- @param {parameter.name} {written}?`")
+        return result
+
+    def finished(value: Any) -> Any:
+        result = known(value)
         try:
-            return bind(result)
+            return None if result is None else bind(result)
         except ValueError as error:
             raise Refused("value", str(error)) from None
 
-    return finished
+    return known if bind is as_it_is else finished
 
 
 def only(from_text: Read) -> Read:

@@ -106,12 +106,15 @@ class Validator:
             return None
         values = []
         try:
-            given = dict([pair.split("=", 1) for pair in raw.decode().split("&")])  # or ValueError
+            given = {}
+            for pair in raw.decode().split("&"):
+                name, text = pair.split("=", 1)  # or ValueError
+                given[name] = text
             if raw.count(b"&") >= len(given):
                 return None
             for name, read, default in self._readers:
-                text = given.pop(name, None)
-                values.append(default if text is None else read(text))
+                found = given.pop(name, None)
+                values.append(default if found is None else read(found))
         except (ValueError, Refused):
             return None
         return None if given or _ABSENT in values else tuple(values)

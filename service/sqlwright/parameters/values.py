@@ -113,7 +113,7 @@ def _integer(low: int, high: int, *, as_string: bool) -> Reader:
     expected = f"an integer from {low} to {high}"
 
     def from_text(text: str) -> int:
-        if _INTEGER(text) is None:
+        if not (text.isdigit() and text.isascii()) and _INTEGER(text) is None:
             raise _format_fault(expected, text)
         if len(text) <= _INTEGER_CHARACTERS_MAX and low <= (value := int(text)) <= high:
             return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Coroutine, Hashable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -19,9 +19,9 @@ from sqlwright.engines.postgres.describe import describe
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.explain import explain, explain_and_undo
 from sqlwright.engines.postgres.limits import connections_max
-from sqlwright.engines.postgres.run import fetch, run, set_up
+from sqlwright.engines.postgres.run import fetch, run, run_free, set_up
 from sqlwright.engines.postgres.script import run_script
-from sqlwright.engines.postgres.session import PostgresLease
+from sqlwright.engines.postgres.session import PostgresLease, Session
 from sqlwright.engines.postgres.stream import stream
 from sqlwright.engines.postgres.types import binder
 from sqlwright.errors import (
@@ -66,6 +66,7 @@ class PostgresEngine(Engine):
         self._big_numbers_as_text = settings.big_numbers == "string"
         self._statement_timeout_seconds = settings.statement_timeout_seconds
         self._pooled = settings.pooler == "transaction"
+        self.starts_reads = not self._pooled
         self._time_limits = TimeLimits()
 
     def compile(self, query: Query, description: Description | None = None) -> PostgresProgram:
@@ -141,6 +142,12 @@ class PostgresEngine(Engine):
         if program.keeps_session:
             session.touched = before
         return result
+
+    def start_read(
+        self, session: Session, program: Program, values: Values, window: Window | None, timeout_seconds: float
+    ) -> Coroutine[Any, None, Result]:
+        assert isinstance(program, PostgresProgram)
+        return run_free(session, program, values, window, timeout_seconds)
 
     def batch_key(self, program: Program, values: Values, window: Window | None) -> Hashable:
         assert isinstance(program, PostgresProgram)

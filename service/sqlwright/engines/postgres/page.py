@@ -77,11 +77,16 @@ def _fitting(rows: list[Any], bytes_max: int) -> Iterator[Any]:
         yield row
 
 
+def on_one_line(text: str) -> bytes:
+    """JSON that PostgreSQL wrote."""
+    return text.replace("\r", " ").replace("\n", " ").encode()
+
+
 def joined(rows: list[Any], separator: str = ",") -> bytes:
     # A line break in JSON that PostgreSQL writes can only stand between values: json columns keep theirs.
     text = separator.join([row[0] for row in rows])
     if separator == ",":
-        return text.replace("\r", " ").replace("\n", " ").encode()
+        return on_one_line(text)
     if text.count("\n") >= len(rows) or "\r" in text:
         text = separator.join([row[0].replace("\r", " ").replace("\n", " ") for row in rows])
     return text.encode()

@@ -9,7 +9,7 @@ import asyncpg
 
 from sqlwright.engines.postgres.compile import PostgresProgram
 from sqlwright.engines.postgres.errors import translate
-from sqlwright.engines.postgres.page import joined, page, windowed
+from sqlwright.engines.postgres.page import joined, on_one_line, page, windowed
 from sqlwright.engines.postgres.session import Session, milliseconds
 from sqlwright.errors import MoreThanOneRow, SerializationFailure
 from sqlwright.query import Access, PlanMode, Result, Values, Window
@@ -27,12 +27,22 @@ async def run(
     if window is not None:
         sql, arguments = windowed(program, values, window)
     try:
-        rows, status = await fetch(session, sql, arguments)
+        rows, statement = await fetch(session, sql, arguments)
     except asyncpg.CardinalityViolationError as error:
         if program.refuses_second_row and error.server_source_function != _UPSERT_TWICE:
             raise MoreThanOneRow("the statement gave more than one row; nothing was changed") from error
         raise
-    return _result(program, rows, status, window, arguments[len(values)] if window else 0)
+    return _result(program, rows, statement, window, arguments[len(values)] if window else 0)
+
+
+async def run_free(
+    session: Session, program: PostgresProgram, values: Values, window: Window | None, timeout_seconds: float
+) -> Result:
+    """On a session that is lent to nobody else, for this alone."""
+    session.touched = True
+    result = await run(session, program, values, window, timeout_seconds)
+    session.touched = not program.keeps_session
+    return result
 
 
 def _is_set_up(session: Session, timeout_seconds: float, plan_mode: PlanMode | None) -> bool:
@@ -69,26 +79,27 @@ async def prepared(session: Session, sql: str) -> Any:
         raise translate(error, Access.READ) or error from error
 
 
-async def fetch(session: Session, sql: str, arguments: Values) -> tuple[list[Any], str]:
+async def fetch(session: Session, sql: str, arguments: Values) -> tuple[list[Any], Any]:
+    """The rows, and the prepared statement that gave them."""
     statement = session.kept(sql) or await prepared(session, sql)
     try:
-        return await statement.fetch(*arguments), statement.get_statusmsg()
+        return await statement.fetch(*arguments), statement
     except (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError) as error:
         # The schema changed, or DEALLOCATE ran: refused before it began, so it may be sent again.
         session.statements.pop(sql, None)
         if session.is_in_transaction():  # then only all of it may be
             raise SerializationFailure("the schema was changed while the transaction ran") from error
     statement = await prepared(session, sql)
-    return await statement.fetch(*arguments), statement.get_statusmsg()
+    return await statement.fetch(*arguments), statement
 
 
-def _result(program: PostgresProgram, rows: list[Any], status: str, window: Window | None, asked: int) -> Result:
+def _result(program: PostgresProgram, rows: list[Any], statement: Any, window: Window | None, asked: int) -> Result:
     if program.gives == "rows":
         if window is not None:
             return page(program, rows[0], window, asked)
         return Result(json=joined(rows), count=len(rows))
     if program.gives == "nothing":
-        return Result(affected=_affected(status))
+        return Result(affected=_affected(statement.get_statusmsg()))
     if program.gives == "count":
         return Result(affected=rows[0][0])
     if program.gives == "records":
@@ -97,7 +108,7 @@ def _result(program: PostgresProgram, rows: list[Any], status: str, window: Wind
         raise MoreThanOneRow("the statement gave more than one row")
     if not rows or rows[0][0] is None:
         return Result(json=b"null" if program.gives == "value" else b"", count=0)
-    return Result(json=joined(rows), count=1)
+    return Result(on_one_line(rows[0][0]), 1)
 
 
 def _affected(status: str) -> int:

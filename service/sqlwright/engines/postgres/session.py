@@ -17,6 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -147,6 +148,7 @@ def _type_record(oid: int, item: int = 0) -> dict[str, Any]:
             "elemtype": item, "elemtype_name": str(item), "elemdelim": ","}  # fmt: skip
 
 
+@lru_cache(maxsize=256)
 def milliseconds(seconds: float) -> int:
     """At least 1: for PostgreSQL 0 means no limit."""
     return max(1, math.ceil(round(seconds * 1000, 6)))  # 0.7 s are not a little more than 700 ms
