@@ -149,12 +149,12 @@ async def test_what_has_little_time_goes_where_somebody_looks_at_it(postgresql_u
         scope = Watcher("name=Accept").scope
         for _ in range(3):
             await starter(app)(Watcher("name=Accept"))
-        assert app.direct.take(scope, lambda *_: None, crowd=True) is False
+        assert app.direct.take(scope, lambda *_: None, None, crowd=True) is False
     async for app, _ in opened(postgresql_url, tmp_path / "usual", schema=""):
         told: list[Any] = []
         for _ in range(3):
             await starter(app)(Watcher("name=Accept"))
-        assert app.direct.take(scope, lambda *said: told.append(said), crowd=True) is True  # noqa: B023 - awaited here
+        assert app.direct.take(scope, lambda *said: told.append(said), None, crowd=True) is True  # noqa: B023 - awaited here
         while not told:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.01)
 
@@ -212,7 +212,7 @@ async def test_whatever_fails_on_the_short_way_is_answered_on_the_long_one(
         raise MemoryError
 
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-    for name in ("together", "take", "answer", "read"):
+    for name in ("together", "take", "_answer", "_plan", "_read", "_join", "read"):
         monkeypatch.setattr(app.direct, name, broken)
         watchers = [Watcher(wanted(number)[0]) for number in range(30)]
         await asyncio.to_thread(lambda those: [arrivals.take(watcher) for watcher in those], watchers)

@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 from sqlwright.http.direct import Answered, Direct, Planned
@@ -113,11 +112,12 @@ class Arrivals:
         finally:
             if waiting:
                 self._loop.call_soon(self._drain)
-            self._send(answers)
+            if answers:
+                self._send(answers)
 
     def _answer(self, watcher: Any) -> Answered | bool:
         try:
-            return self._direct.take(watcher.scope, partial(self._hear, watcher), crowd=self._is_crowd)
+            return self._direct.take(watcher.scope, self._hear, watcher, crowd=self._is_crowd)
         except Exception:
             return False  # it will come again on the long way, where somebody hears of it
 
@@ -133,10 +133,7 @@ class Arrivals:
         heard, self._heard = self._heard, []
         answers = []
         for watcher, planned, said in heard:
-            try:
-                answer = self._direct.answer(planned, said)
-            except Exception:
-                answer = None
+            answer = self._direct.answer(planned, said)
             if answer is None:
                 self._begin(watcher)
             else:

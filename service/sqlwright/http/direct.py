@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from sqlwright.batch_member import Tell
 from sqlwright.contract import Contract
 from sqlwright.engines.base import Program
 from sqlwright.errors import AcquireTimeout, LockTimeout, ResultError, StatementTimeout, TooManyWaiting
@@ -49,7 +51,9 @@ class Answered:
     body: Message
 
 
-Hear = Callable[[Planned, Result | Exception | None], None]
+Said = Result | Exception | None
+Hear = Callable[[Any, Planned, Said], None]
+"""Whose call it is, and what is said of it."""
 
 
 class Direct:
@@ -71,15 +75,15 @@ class Direct:
         if contract is None or not self._service.database.engine.is_short(contract.program):
             return None
         planned = self._plan(contract, scope)
-        return None if planned is None else self._read(planned)
+        result = None if planned is None else self._read(planned)
+        return None if planned is None or result is None else self.answer(planned, result)
 
-    def _read(self, planned: Planned) -> Answered | None:
+    def _read(self, planned: Planned) -> Result | None:
         reader, plan = self._service.thread_reader, planned.plan
         result = None if reader is None else reader.read(plan.contract.program, plan.values, plan.window)
-        if result is None:
-            return None
-        planned.exchange.pooled = False
-        return self.answer(planned, result)
+        if result is not None:
+            planned.exchange.pooled = False
+        return result
 
     def _contract(self, scope: Scope) -> Contract | None:
         query = self._service.served.by_path.get(scope["path"])
@@ -104,8 +108,17 @@ class Direct:
             exchange.last = exchange.has_close
         return Answered(exchange, *messages(exchange, answer))
 
-    def answer(self, planned: Planned, said: Result | Exception | None) -> Answered | None:
+    def answer(self, planned: Planned, said: Said) -> Answered | None:
         """Of what was read, or a batch said. None where the frame has to see to it."""
+        try:
+            answered = self._answer(planned, said)
+        except Exception:
+            answered = None  # somebody hears of it there
+        if answered is None:
+            self._leave(planned.exchange)
+        return answered
+
+    def _answer(self, planned: Planned, said: Said) -> Answered | None:
         exchange = planned.exchange
         if isinstance(said, Result):
             exchange.waited_seconds, exchange.database_seconds = said.waited_seconds, said.database_seconds
@@ -117,8 +130,13 @@ class Direct:
         if isinstance(said, _FINAL):
             exchange.waited_seconds = time.perf_counter() - exchange.started
             return self._refusal(exchange, said)
-        leave_to_frame(exchange)
         return None
+
+    def _leave(self, exchange: Exchange) -> None:
+        leave_to_frame(exchange)
+        if exchange.in_flight:
+            exchange.in_flight = False
+            self._service.metrics.leave()
 
     def _refusal(self, exchange: Exchange, error: Exception) -> Answered:
         return self._ready(exchange, problem(exchange, error, development=self._service.settings.development))
@@ -129,7 +147,7 @@ class Direct:
         seconds = time.perf_counter() - exchange.started
         if error is not None and not isinstance(error, OSError):
             service.log.failure("the answer could not be sent", error, exchange.request_id)
-        service.metrics.count(exchange, seconds)
+        (service.metrics.end if exchange.in_flight else service.metrics.count)(exchange, seconds)
         if not service.log.is_quiet(exchange, seconds):
             later(service.log.call, exchange, seconds)
 
@@ -140,8 +158,9 @@ class Direct:
         reader = self._service.thread_reader
         return _NOTHING if reader is None else reader.together()
 
-    def take(self, scope: Scope, tell: Hear, *, crowd: bool) -> Answered | bool:
-        """The answer; or whether `tell` will be called with what `answer` takes. `crowd`: others come with it."""
+    def take(self, scope: Scope, hear: Hear, who: Any, *, crowd: bool) -> Answered | bool:
+        """The answer; or whether `hear` will be called, with `who` and what `answer` takes. `crowd`: others come with
+        it."""
         contract = self._contract(scope)
         if contract is None:
             return False
@@ -152,27 +171,26 @@ class Direct:
         planned = self._plan(contract, scope)
         if planned is None:
             return False
-        return (self._read(planned) if is_short else None) or self._join(planned, tell, opens=crowd)
+        result = self._read(planned) if is_short else None
+        if result is not None:
+            return self.answer(planned, result) or False
+        return self._join(planned, partial(hear, who, planned), opens=crowd)
 
     def _is_worth_it(self, program: Program, crowd: bool) -> bool:
         engine = self._service.database.engine
         return crowd or program.measured.lines > 0 or (engine.starts_reads and program.measured.is_cheap)
 
-    def _join(self, planned: Planned, tell: Hear, *, opens: bool) -> bool:
-        batching, plan, metrics = self._service.database.batching, planned.plan, self._service.metrics
+    def _join(self, planned: Planned, tell: Tell, *, opens: bool) -> bool:
+        batching, plan = self._service.database.batching, planned.plan
         if batching is None or not plan.contract.together:
             return False
         settings = self._service.settings
         if deadline_seconds(plan.contract.query, settings) < settings.acquire_timeout_seconds + plan.timeout_seconds:
             return False  # here nobody looks at the time of the whole
-
-        def hear(said: Result | Exception | None) -> None:
-            metrics.leave()
-            tell(planned, said)
-
-        joined = batching.join(plan.contract.program, plan.values, plan.window, plan.timeout_seconds, hear, opens=opens)
+        joined = batching.join(plan.contract.program, plan.values, plan.window, plan.timeout_seconds, tell, opens=opens)
         if joined:
-            metrics.begin()
+            planned.exchange.in_flight = True
+            self._service.metrics.begin()
         return joined
 
 

@@ -69,6 +69,8 @@ class Exchange:
     rows: int | None = None
     together = 1
     """How many calls ran in its statement."""
+    in_flight = False
+    """It is counted among the requests that are being answered, by whoever has no frame around it."""
     pooled = True
     """It had to have a connection from a pool."""
     alone = False

@@ -114,10 +114,15 @@ class Validator:
                 return None
             for name, read, default in self._readers:
                 found = given.pop(name, None)
-                values.append(default if found is None else read(found))
+                if found is not None:
+                    values.append(read(found))
+                elif default is _ABSENT:
+                    return None
+                else:
+                    values.append(default)
         except (ValueError, Refused):
             return None
-        return None if given or _ABSENT in values else tuple(values)
+        return None if given else tuple(values)
 
     def from_strings(self, pairs: Sequence[tuple[str, str]]) -> Call:
         """The command line: names with texts, read like a query string; nothing is paged."""
