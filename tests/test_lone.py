@@ -10,7 +10,7 @@ import pytest
 
 from sqlwright import batching as module
 from sqlwright.batching import Batching
-from sqlwright.errors import ResultError, SqlwrightError, StatementTimeout
+from sqlwright.errors import MoreThanOneRow, ResultError, SqlwrightError, StatementTimeout
 from sqlwright.lone import Lone
 from sqlwright.query import Access, Result
 from sqlwright.time_limit import TimeLimits
@@ -29,6 +29,15 @@ INSERT INTO item VALUES (1, 'one'), (2, 'two'), (3, NULL);
 -- name: item :one
 -- @param id int
 SELECT id, name FROM item WHERE id = :id;
+
+-- name: only :one
+-- @param id int
+SELECT id FROM item WHERE id >= :id;
+
+-- name: planned :one
+-- @param id int
+-- @plan-mode generic
+SELECT id FROM item WHERE id = :id;
 
 -- name: inverse$
 -- @param n int
@@ -55,9 +64,13 @@ FAR = 200_000_000
 
 @pytest.fixture
 async def bench(open_bench: Open, postgresql_url: str) -> Bench:
-    bench = await open_bench(postgresql_url, FILES, reader_pool_size=1)
+    return await opened(open_bench, postgresql_url)
+
+
+async def opened(open_bench: Open, url: str, connections: int = 1) -> Bench:
+    bench = await open_bench(url, FILES, reader_pool_size=connections)
     await bench.call("setup")
-    for name, value in (("item", 1), ("inverse", 1), ("counted", 1), ("counted_soon", 1)):
+    for name, value in (("item", 1), ("only", 3), ("planned", 1), ("inverse", 1), ("counted", 1), ("counted_soon", 1)):
         await bench.call(name, {bench.registry[name].parameters[0].name: value})
         measured(bench, name).item_seconds = 1e-4
     return bench
@@ -153,6 +166,27 @@ async def test_an_error_is_told_and_the_session_lives(bench: Bench) -> None:
     assert not isinstance(said, ResultError)
     assert await bench.call("inverse", {"n": 3}) == {"value": 4}
     assert bench.database.opened == opened
+    await whole(bench)
+
+
+async def test_what_the_query_says_of_its_rows_holds(bench: Bench) -> None:
+    ear = Ear()
+    assert begin(bench, "only", 1, ear)
+    assert isinstance(await ear.hear(), MoreThanOneRow)
+    await whole(bench)
+
+
+async def test_it_takes_the_session_that_plans_as_it_wants(open_bench: Open, postgresql_url: str) -> None:
+    bench = await opened(open_bench, postgresql_url, connections=2)
+    pool = bench.database._readers[0].pool
+    assert pool is not None
+    async with bench.database.lease(Access.READ), bench.database.lease(Access.READ):
+        pass  # so that there are two
+    for name in ("planned", *("item", "planned") * 3):
+        ear = Ear()
+        assert begin(bench, name, 1, ear)
+        await ear.hear()
+        assert sorted(str(session.plan_mode) for session in pool._free) == ["auto", "generic"]
     await whole(bench)
 
 

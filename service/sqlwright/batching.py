@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlwright.batch_member import Abandoned, Awaited, Batch, Member, Tell, Told
 from sqlwright.engines.base import Program
-from sqlwright.errors import AcquireTimeout, TooManyWaiting
+from sqlwright.errors import AcquireTimeout, SqlwrightError, TooManyWaiting
 from sqlwright.lone import Lone
 from sqlwright.query import Access, Result, Values, Window
 from sqlwright.time_limit import TimeLimits
@@ -209,7 +209,7 @@ class Batching:
     def _run_now(self, line: _Line, values: Values, tell: Tell) -> bool:
         """The first call of a line, without a task. Whether there is a connection for it."""
         engine, program = self._database.engine, line.program
-        lent = self._database.free_reader(program) if engine.starts_reads else None
+        lent = self._database.free_reader(program)
         if lent is None:
             return False
         pool, session = lent
@@ -226,7 +226,7 @@ class Batching:
             line.running -= 1
             line.progress += 1
             self._go_on(line)
-            tell(outcome if isinstance(outcome, Result) else engine.translate(outcome, Access.READ))
+            tell(outcome if isinstance(outcome, Result | SqlwrightError) else engine.translate(outcome, Access.READ))
 
         work = engine.start_read(session, program, values, line.window, line.timeout_seconds)
         # One that takes longer is not like the others: its caller may leave, and has to be watched.

@@ -245,11 +245,12 @@ class Database:
         return result
 
     def free_reader(self, program: Program) -> tuple[Pool[Any], Any] | None:
-        """A reading session that is free, lent until its pool has it back; None where somebody has to choose."""
-        pool = self._readers[0].pool
-        if pool is None or len(self._readers) > 1 or self._readers[0].skip_until or program.query.plan_mode is not None:
+        """A reading session that is free, lent until its pool has it back. None with replicas: one is to be chosen."""
+        reader = self._readers[0]
+        pool = reader.pool
+        if pool is None or reader.skip_until or len(self._readers) > 1 or not self.engine.starts_reads:
             return None
-        session = pool.take()
+        session = reader.lend_free(program)
         return None if session is None else (pool, session)
 
     def refuse_when_full(self, access: Access) -> None:

@@ -11,7 +11,7 @@ import databases
 
 from sqlwright.address import Address
 from sqlwright.config import Settings
-from sqlwright.engines.base import Engine, SessionOptions
+from sqlwright.engines.base import Engine, Program, SessionOptions
 from sqlwright.engines.connector import PoolLimits
 from sqlwright.engines.pool import Pool
 
@@ -57,6 +57,10 @@ class Pooled(databases.Database):
     def failed(self) -> None:
         """Pass it over for a moment; then one call at a time tries it, until one gets through."""
         self.skip_until = asyncio.get_running_loop().time() + SKIP_SECONDS
+
+    def lend_free(self, program: Program) -> Any:
+        """A session that is free, for an engine that starts reads. None where there is none."""
+        return self._backend.lend_free(program)
 
     def lease(self) -> Any:
         """A lease that is not yet acquired."""

@@ -122,11 +122,13 @@ class Arrivals:
             return False  # it will come again on the long way, where somebody hears of it
 
     def _hear(self, watcher: Any, planned: Planned, said: Result | Exception | None) -> None:
-        """A batch is through, and says so for each that was in it."""
+        """A statement is through, and says so for each that was in it."""
         self._heard.append((watcher, planned, said))
-        if not self._is_crowd:
+        if len(self._heard) > 1:
+            return
+        if isinstance(said, Result) and said.together == 1:
             self._answer_heard()  # no other is about to follow
-        elif len(self._heard) == 1:
+        else:
             self._loop.call_soon(self._answer_heard)
 
     def _answer_heard(self) -> None:

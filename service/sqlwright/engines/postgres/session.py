@@ -317,6 +317,10 @@ class PostgresBackend(StockBackend):
         wanted = mode or "auto"
         return lambda session: session.plan_mode == wanted
 
+    def lend_free(self, program: Program) -> Session | None:
+        """A session that is free and suits the program best, lent until its pool has it back."""
+        return self.running_pool.take(self.chooser(program.query.plan_mode))
+
     @property
     def running_pool(self) -> Pool[Session]:
         assert self.pool is not None, "the database is not open"
