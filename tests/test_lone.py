@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -169,6 +170,42 @@ async def test_an_error_is_told_and_the_session_lives(bench: Bench) -> None:
     await whole(bench)
 
 
+async def test_errors_leave_nothing_to_collect(bench: Bench) -> None:
+    async def fail() -> None:
+        ear = Ear()
+        assert begin(bench, "inverse", 0, ear)
+        await ear.hear()
+
+    await fail()
+    await asyncio.sleep(0.1)
+    gc.collect()
+    gc.disable()
+    try:
+        await fail()
+        await asyncio.sleep(0.1)  # the session is reset
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        kept = {type(each).__name__ for each in gc.garbage}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not kept & {"Lone", "InvalidValue", "DivisionByZeroError", "traceback", "_Line"}
+
+
+async def test_a_pool_that_is_being_closed_lends_nothing(open_bench: Open, postgresql_url: str) -> None:
+    bench = await opened(open_bench, postgresql_url, connections=2)
+    async with bench.database.lease(Access.READ), bench.database.lease(Access.READ):
+        pass  # so that there are two
+    pool = bench.database._readers[0].pool
+    assert pool is not None
+    closing = asyncio.create_task(pool.close())
+    await asyncio.sleep(0)
+    assert not begin(bench, "item", 1, Ear())
+    await closing
+    assert pool.status.size == 0
+
+
 async def test_what_the_query_says_of_its_rows_holds(bench: Bench) -> None:
     ear = Ear()
     assert begin(bench, "only", 1, ear)
@@ -204,6 +241,7 @@ async def test_one_that_takes_long_is_stopped_and_runs_as_others_do(bench: Bench
     before = asyncio.get_running_loop().time()
     assert await ear.hear() is None  # which says: run it alone
     assert asyncio.get_running_loop().time() - before >= module.PATIENCE_SECONDS / 2
+    assert not measured(bench, "counted").is_cheap  # so that the next one does not begin like this
     assert await bench.call("item", {"id": 1}) == {"id": 1, "name": "one"}  # it no longer runs on the only session
     await whole(bench)
 
@@ -263,6 +301,24 @@ async def test_what_a_coroutine_raises() -> None:
 
     assert isinstance(await outcome(at_once()), ValueError)
     assert isinstance(await outcome(later()), KeyError)
+
+
+async def test_the_limit_holds_also_when_it_comes_between_two_waits() -> None:
+    loop = asyncio.get_running_loop()
+    first: asyncio.Future[None] = loop.create_future()
+    limits = TimeLimits()
+
+    async def two() -> Result:
+        await first
+        await loop.create_future()
+        return Result()
+
+    told: asyncio.Future[Result | BaseException] = loop.create_future()
+    Lone(limits, two(), told.set_result).start(0.0)
+    first.set_result(None)
+    limits._look()  # in the same turn of the loop
+    assert isinstance(await asyncio.wait_for(told, 2), asyncio.CancelledError)
+    assert not limits._running
 
 
 async def test_at_the_limit_it_is_told_as_a_task_would_be() -> None:

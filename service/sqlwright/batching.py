@@ -220,8 +220,10 @@ class Batching:
 
         def end(outcome: Result | BaseException) -> None:
             pool.release(session)
+            seconds = time.perf_counter() - begun
             if isinstance(outcome, Result):
-                outcome.database_seconds = seconds = time.perf_counter() - begun
+                outcome.database_seconds = seconds
+            if isinstance(outcome, Result | asyncio.CancelledError):  # one that took too long is dear
                 program.measured.learn(seconds / line.running)
             line.running -= 1
             line.progress += 1

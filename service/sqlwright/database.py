@@ -88,6 +88,8 @@ class Database:
         self._read_at = 0.0
         """When the last short read ended."""
         self.reads_at_once = self.engine.reads_at_once and not self.has_one_pool
+        self.starts_reads = self.engine.starts_reads and not replicas
+        """`free_reader` gives sessions. With replicas, one would have to be chosen first."""
         self._thread_reader: ThreadReader | None = None
         self._only_lease: Any = None
         self._turn = asyncio.Lock()
@@ -245,10 +247,10 @@ class Database:
         return result
 
     def free_reader(self, program: Program) -> tuple[Pool[Any], Any] | None:
-        """A reading session that is free, lent until its pool has it back. None with replicas: one is to be chosen."""
+        """A reading session that is free, lent until its pool has it back; None where there is none at once."""
         reader = self._readers[0]
         pool = reader.pool
-        if pool is None or reader.skip_until or len(self._readers) > 1 or not self.engine.starts_reads:
+        if pool is None or reader.skip_until or not self.starts_reads:
             return None
         session = reader.lend_free(program)
         return None if session is None else (pool, session)

@@ -33,16 +33,22 @@ class Lone(Limited):
         outcome = self._step()
         if outcome is not None:
             self._limits.loop.call_soon(self._finish, outcome)
+        del outcome  # see `_go_on`
 
     def expire(self) -> None:
         """As with a task that is cancelled: what waits for the future is told."""
-        if self._future is not None:
-            self._future.cancel()
+        if self._future is None or not self._future.cancel():
+            self._limits.add(self, 0.0)  # it is about to go on, and to wait for the next one
 
-    def _go_on(self, _: Any = None) -> None:
+    def _go_on(self, done: asyncio.Future[Any] | None = None) -> None:
+        del done
+        self._future = None
         outcome = self._step()
-        if outcome is not None:
-            self._finish(outcome)
+        try:
+            if outcome is not None:
+                self._finish(outcome)
+        finally:
+            del outcome  # an error's traceback leads back here: a cycle would keep all of the call
 
     def _finish(self, outcome: Result | BaseException) -> None:
         self._limits.discard(self)

@@ -30,7 +30,7 @@ class PinnedDatabase(Database):
     def __init__(self, database: Database, lease: Any) -> None:
         self.engine = database.engine
         self.batching = None
-        self.reads_at_once = False
+        self.reads_at_once = self.starts_reads = False
         self.limits = database.limits
         self._database = database
         self._pinned = lease

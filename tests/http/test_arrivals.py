@@ -203,6 +203,68 @@ async def test_a_call_whose_time_is_up_is_not_run_again(sqlite_url: str, tmp_pat
         assert (watcher.sent[0]["status"], runs) == (504, 1)
 
 
+LONE = {
+    "counted.sql": "-- :result :value\n-- @param n int\n-- @timeout 0.3s\n"
+    "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < :n) SELECT count(*) AS n FROM c\n",
+    "inverse.sql": "-- :result :value\n-- @param n int\nSELECT 12 / :n AS n\n",
+}
+
+
+async def test_a_lone_call_that_fails_is_not_run_again(postgresql_url: str, tmp_path: Path) -> None:
+    """Nor is its time that of waiting for a connection."""
+    begun: list[str] = []
+    async for app, arrivals in opened(postgresql_url, tmp_path, schema="", files=LONE):
+        engine, statistics = app.service.database.engine, app.service.metrics._statistics
+        start, run = engine.start_read, engine.run
+
+        def started(session: Any, program: Any, *rest: Any) -> Any:
+            begun.append("lone")
+            return start(session, program, *rest)  # noqa: B023 - there is one
+
+        async def ran(*arguments: Any, **limits: Any) -> Any:
+            begun.append("usual")
+            return await run(*arguments, **limits)  # noqa: B023
+
+        for path, wrong, status in (("/queries/counted", "n=900000000", 504), ("/queries/inverse", "n=0", 422)):
+            for _ in range(8):  # until it is known to be cheap, and that nobody else comes
+                await ended(arrivals, Watcher("n=2", path))
+            before = statistics.totals().calls[path.rpartition("/")[2]]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(engine, "start_read", started)
+                patch.setattr(engine, "run", ran)
+                watcher = Watcher(wrong, path)
+                await ended(arrivals, watcher)
+            assert watcher.sent[0]["status"] == status
+            assert begun == ["lone"]
+            begun.clear()
+            after = statistics.totals().calls[path.rpartition("/")[2]]
+            assert after.waited_seconds - before.waited_seconds < 0.05
+            assert after.database_seconds - before.database_seconds >= (0.2 if status == 504 else 0)
+        assert statistics.totals().requests == 0
+
+
+async def test_an_answer_that_nobody_takes_is_counted(postgresql_url: str, tmp_path: Path) -> None:
+    async for app, arrivals in opened(postgresql_url, tmp_path, schema="", files=LONE):
+        for _ in range(8):
+            await ended(arrivals, Watcher("n=2", "/queries/inverse"))
+
+        def broken(*_: Any) -> None:
+            raise OSError("gone")
+
+        watcher = Watcher("n=2", "/queries/inverse")
+        watcher.send = watcher.err = broken  # type: ignore[method-assign]
+        await asyncio.to_thread(arrivals.take, watcher)
+        totals = app.service.metrics._statistics.totals
+        async with asyncio.timeout(5):
+            while totals().requests or totals().calls["inverse"].durations.count < 9:  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.01)
+
+
+async def ended(arrivals: Arrivals, watcher: Watcher) -> None:
+    await asyncio.to_thread(arrivals.take, watcher)
+    await until_ended([watcher])
+
+
 async def test_whatever_fails_on_the_short_way_is_answered_on_the_long_one(
     server: tuple[Application, Arrivals], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -112,7 +112,7 @@ class Pool(Generic[C]):
 
     def take(self, fits: Callable[[C], bool] | None = None) -> C | None:
         """One of those that are free, lent until `release`; None where there is none."""
-        while self._free:
+        while self._free and self._refusal is None:
             connection, _ = self._free.popitem()
             if fits is not None and not fits(connection):
                 connection = self._swap(connection, fits)

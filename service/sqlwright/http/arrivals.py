@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlwright.http.direct import Answered, Direct, Planned
@@ -73,7 +74,8 @@ class Arrivals:
                 watcher.done()
             except Exception as error:
                 failed[id(answer)] = error
-                watcher.err(error)
+                with suppress(Exception):
+                    watcher.err(error)
         for _, answer in answers:
             self._direct.count(answer.exchange, failed.get(id(answer)), self._loop.call_soon_threadsafe)
 

@@ -17,7 +17,7 @@ from typing import Any
 from sqlwright.batch_member import Tell
 from sqlwright.contract import Contract
 from sqlwright.engines.base import Program
-from sqlwright.errors import AcquireTimeout, LockTimeout, ResultError, StatementTimeout, TooManyWaiting
+from sqlwright.errors import AcquireTimeout, InvalidValue, LockTimeout, ResultError, StatementTimeout, TooManyWaiting
 from sqlwright.execute import check_result
 from sqlwright.http.exchange import Exchange, Message, Scope, leave_to_frame
 from sqlwright.http.guard import Guard
@@ -29,7 +29,9 @@ from sqlwright.http.service import Service
 from sqlwright.plan import Plan, make_plan
 from sqlwright.query import Access, Query, Result
 
-_FINAL = (AcquireTimeout, LockTimeout, ResultError, StatementTimeout, TooManyWaiting)
+_WAITED = (AcquireTimeout, TooManyWaiting)
+"""There was no connection."""
+_FINAL = (*_WAITED, InvalidValue, LockTimeout, ResultError, StatementTimeout)
 """What is not tried again: it is the call's own, and took its time."""
 
 
@@ -128,7 +130,11 @@ class Direct:
             except ResultError as error:
                 return self._refusal(exchange, error)
         if isinstance(said, _FINAL):
-            exchange.waited_seconds = time.perf_counter() - exchange.started
+            seconds = time.perf_counter() - exchange.started
+            if isinstance(said, _WAITED):
+                exchange.waited_seconds = seconds
+            else:
+                exchange.database_seconds = seconds
             return self._refusal(exchange, said)
         return None
 
@@ -177,8 +183,8 @@ class Direct:
         return self._join(planned, partial(hear, who, planned), opens=crowd)
 
     def _is_worth_it(self, program: Program, crowd: bool) -> bool:
-        engine = self._service.database.engine
-        return crowd or program.measured.lines > 0 or (engine.starts_reads and program.measured.is_cheap)
+        starts = self._service.database.starts_reads and program.measured.is_cheap
+        return crowd or starts or program.measured.lines > 0
 
     def _join(self, planned: Planned, tell: Tell, *, opens: bool) -> bool:
         batching, plan = self._service.database.batching, planned.plan
