@@ -116,7 +116,7 @@ class Pool(Generic[C]):
             connection, _ = self._free.popitem()
             if fits is not None and not fits(connection):
                 connection = self._swap(connection, fits)
-            if self.is_alive(connection):
+            if self._is(self._connector.is_alive, connection):
                 self._lent.add(connection)
                 return connection
             self._terminate(connection)
@@ -245,7 +245,7 @@ class Pool(Generic[C]):
         """Give a lent connection back. Never awaits and never raises; of one that is not lent it knows nothing."""
         if connection not in self._lent:
             return
-        if broken or self._closed or not self.is_alive(connection):
+        if broken or self._closed or not self._is(self._connector.is_alive, connection):
             self._drop(connection)
         elif self._is(self._connector.is_clean, connection):
             self._give(connection)

@@ -27,12 +27,12 @@ async def run(
     if window is not None:
         sql, arguments = windowed(program, values, window)
     try:
-        rows, statement = await fetch(session, sql, arguments)
+        rows, tag = await fetch(session, sql, arguments)
     except asyncpg.CardinalityViolationError as error:
         if program.refuses_second_row and error.server_source_function != _UPSERT_TWICE:
             raise MoreThanOneRow("the statement gave more than one row; nothing was changed") from error
         raise
-    return _result(program, rows, statement, window, arguments[len(values)] if window else 0)
+    return _result(program, rows, tag, window, arguments[len(values)] if window else 0)
 
 
 async def run_free(
@@ -79,27 +79,27 @@ async def prepared(session: Session, sql: str) -> Any:
         raise translate(error, Access.READ) or error from error
 
 
-async def fetch(session: Session, sql: str, arguments: Values) -> tuple[list[Any], Any]:
-    """The rows, and the prepared statement that gave them."""
+async def fetch(session: Session, sql: str, arguments: Values) -> tuple[list[Any], bytes]:
+    """The rows, and the tag of what was done."""
     statement = session.kept(sql) or await prepared(session, sql)
     try:
-        return await statement.fetch(*arguments), statement
+        return await session.bind_execute(statement, arguments)
     except (asyncpg.InvalidCachedStatementError, asyncpg.InvalidSQLStatementNameError) as error:
         # The schema changed, or DEALLOCATE ran: refused before it began, so it may be sent again.
         session.statements.pop(sql, None)
         if session.is_in_transaction():  # then only all of it may be
             raise SerializationFailure("the schema was changed while the transaction ran") from error
     statement = await prepared(session, sql)
-    return await statement.fetch(*arguments), statement
+    return await session.bind_execute(statement, arguments)
 
 
-def _result(program: PostgresProgram, rows: list[Any], statement: Any, window: Window | None, asked: int) -> Result:
+def _result(program: PostgresProgram, rows: list[Any], tag: bytes, window: Window | None, asked: int) -> Result:
     if program.gives == "rows":
         if window is not None:
             return page(program, rows[0], window, asked)
         return Result(json=joined(rows), count=len(rows))
     if program.gives == "nothing":
-        return Result(affected=_affected(statement.get_statusmsg()))
+        return Result(affected=_affected(tag))
     if program.gives == "count":
         return Result(affected=rows[0][0])
     if program.gives == "records":
@@ -111,7 +111,7 @@ def _result(program: PostgresProgram, rows: list[Any], statement: Any, window: W
     return Result(on_one_line(rows[0][0]), 1)
 
 
-def _affected(status: str) -> int:
+def _affected(tag: bytes) -> int:
     """Rows changed, from a tag such as `INSERT 0 3`, `UPDATE 2` or `CREATE TABLE`."""
-    last = status.rpartition(" ")[2]
+    last = tag.rpartition(b" ")[2]
     return int(last) if last.isdigit() else 0
