@@ -118,6 +118,7 @@ class Session(asyncpg.Connection):  # type: ignore[misc]
             rows, tag, _ = await self._protocol.bind_execute(statement._state, arguments, "", 0, True, None)
         except asyncpg.OutdatedSchemaCacheError:
             await self.reload_schema_state()
+            self.statements.clear()  # they know the types as they were
             raise
         return rows, tag
 
