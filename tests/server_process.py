@@ -76,9 +76,10 @@ class Server:
             time.sleep(0.05)
         raise AssertionError(f"{path} still answers {last}\n{self.errors}")
 
-    def until_told(self, pattern: str) -> None:
+    def until_told(self, pattern: str, times: int = 1) -> None:
+        """`times` is counted here: a pattern that repeats itself takes for ever to find that one is missing."""
         end = time.monotonic() + DEADLINE_SECONDS
-        while not re.search(pattern, self.errors):
+        while len(re.findall(pattern, self.errors)) < times:
             assert time.monotonic() < end, self.errors
             time.sleep(0.05)
 
