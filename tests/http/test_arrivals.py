@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -241,6 +242,32 @@ async def test_a_lone_call_that_fails_is_not_run_again(postgresql_url: str, tmp_
             assert after.waited_seconds - before.waited_seconds < 0.05
             assert after.database_seconds - before.database_seconds >= (0.2 if status == 504 else 0)
         assert statistics.totals().requests == 0
+
+
+async def test_refusals_leave_nothing_to_collect(database_url: str, tmp_path: Path) -> None:
+    files = {"row.sql": "-- :result :one\n-- @param n int\nSELECT 1 AS n WHERE :n > 1\n"}
+    async for _, arrivals in opened(database_url, tmp_path, schema="", files=files):
+
+        async def fail() -> None:
+            watcher = Watcher("n=1", "/queries/row")
+            await ended(arrivals, watcher)  # noqa: B023 - there is one
+            assert watcher.sent[0]["status"] == 404
+            await asyncio.sleep(0.05)
+
+        for _ in range(8):  # until it is known to be cheap, and that nobody else comes
+            await fail()
+        gc.collect()
+        gc.disable()
+        try:
+            await fail()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            kept = {type(each).__name__ for each in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        assert not kept & {"Exchange", "NoRow", "traceback"}
 
 
 async def test_an_answer_that_nobody_takes_is_counted(postgresql_url: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from sqlwright.errors import AcquireTimeout, InvalidValue, LockTimeout, ResultEr
 from sqlwright.execute import check_result
 from sqlwright.http.exchange import Exchange, Message, Scope, leave_to_frame
 from sqlwright.http.guard import Guard
+from sqlwright.http.log import Log
 from sqlwright.http.negotiation import JSON, choose
 from sqlwright.http.problems import problem
 from sqlwright.http.responses import Answer, messages, respond
@@ -154,8 +155,10 @@ class Direct:
         if error is not None and not isinstance(error, OSError):
             service.log.failure("the answer could not be sent", error, exchange.request_id)
         (service.metrics.end if exchange.in_flight else service.metrics.count)(exchange, seconds)
-        if not service.log.is_quiet(exchange, seconds):
-            later(service.log.call, exchange, seconds)
+        if service.log.is_quiet(exchange, seconds):
+            exchange.error = None
+        else:
+            later(_tell, service.log, exchange, seconds)
 
     # --- on the loop ------------------------------------------------------------------------------------------
 
@@ -198,6 +201,11 @@ class Direct:
             planned.exchange.in_flight = True
             self._service.metrics.begin()
         return joined
+
+
+def _tell(log: Log, exchange: Exchange, seconds: float) -> None:
+    log.call(exchange, seconds)
+    exchange.error = None  # its traceback leads back here: a cycle would keep all of the call
 
 
 def _is_plain(scope: Scope, query: Query) -> bool:
