@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
 
+import garbage
 from sqlwright import batching as module
 from sqlwright.batching import Batching
 from sqlwright.errors import MoreThanOneRow, ResultError, SqlwrightError, StatementTimeout
@@ -178,18 +178,9 @@ async def test_errors_leave_nothing_to_collect(bench: Bench) -> None:
 
     await fail()
     await asyncio.sleep(0.1)
-    gc.collect()
-    gc.disable()
-    try:
+    with garbage.kept() as kept:
         await fail()
         await asyncio.sleep(0.1)  # the session is reset
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        kept = {type(each).__name__ for each in gc.garbage}
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
     assert not kept & {"Lone", "InvalidValue", "DivisionByZeroError", "traceback", "_Line"}
 
 

@@ -12,7 +12,9 @@ from sqlwright.errors import AcquireTimeout
 from sqlwright.query import Result, Values
 from sqlwright.time_limit import Limited
 
-Tell = Callable[[Result | Exception | None], None]
+Said = Result | Exception | None
+"""What is told of a call: its result, its error, or None, which says: run it alone."""
+Tell = Callable[[Said], None]
 
 
 class Member(Limited):
@@ -31,7 +33,7 @@ class Member(Limited):
         """It has heard, or waits no longer."""
 
     @abstractmethod
-    def hear(self, outcome: Result | Exception | None) -> None:
+    def hear(self, outcome: Said) -> None:
         """Called once, and not when it is through."""
 
     def expire(self) -> None:
@@ -54,7 +56,7 @@ class Awaited(Member):
     def is_through(self) -> bool:
         return self.outcome.done()
 
-    def hear(self, outcome: Result | Exception | None) -> None:
+    def hear(self, outcome: Said) -> None:
         if isinstance(outcome, Exception):
             self.outcome.set_exception(outcome)
         else:
@@ -73,7 +75,7 @@ class Told(Member):
     def is_through(self) -> bool:
         return self._tell is None
 
-    def hear(self, outcome: Result | Exception | None) -> None:
+    def hear(self, outcome: Said) -> None:
         assert self._tell is not None
         tell, self._tell = self._tell, None
         tell(outcome)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import garbage
 from record_shop import FILES, SCHEMA, run_script, write_files
 from sqlwright.config import Settings
 from sqlwright.http.app import Application, make_application, make_service
@@ -256,17 +256,8 @@ async def test_refusals_leave_nothing_to_collect(database_url: str, tmp_path: Pa
 
         for _ in range(8):  # until it is known to be cheap, and that nobody else comes
             await fail()
-        gc.collect()
-        gc.disable()
-        try:
+        with garbage.kept() as kept:
             await fail()
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            gc.collect()
-            kept = {type(each).__name__ for each in gc.garbage}
-        finally:
-            gc.set_debug(0)
-            gc.garbage.clear()
-            gc.enable()
         assert not kept & {"Exchange", "NoRow", "traceback"}
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from sqlwright.batch_member import Said
 from sqlwright.http.direct import Answered, Direct, Planned
 from sqlwright.query import Result
 
@@ -36,7 +37,7 @@ class Arrivals:
         self._start = start
         self._direct = direct
         self._waiting: deque[Any] = deque()
-        self._heard: list[tuple[Any, Planned, Result | Exception | None]] = []
+        self._heard: list[tuple[Any, Planned, Said]] = []
         self._is_crowd = True
         self._until_look = 0
         """How many calls more are not left to the loop."""
@@ -123,7 +124,7 @@ class Arrivals:
         except Exception:
             return False  # it will come again on the long way, where somebody hears of it
 
-    def _hear(self, watcher: Any, planned: Planned, said: Result | Exception | None) -> None:
+    def _hear(self, watcher: Any, planned: Planned, said: Said) -> None:
         """A statement is through, and says so for each that was in it."""
         self._heard.append((watcher, planned, said))
         if len(self._heard) > 1:

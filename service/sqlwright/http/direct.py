@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlwright.batch_member import Tell
+from sqlwright.batch_member import Said, Tell
 from sqlwright.contract import Contract
 from sqlwright.engines.base import Program
 from sqlwright.errors import AcquireTimeout, InvalidValue, LockTimeout, ResultError, StatementTimeout, TooManyWaiting
@@ -54,7 +54,6 @@ class Answered:
     body: Message
 
 
-Said = Result | Exception | None
 Hear = Callable[[Any, Planned, Said], None]
 """Whose call it is, and what is said of it."""
 

@@ -162,7 +162,7 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
             except pymysql.err.MySQLError as error:
                 if not self.is_open:
                     raise
-                outcomes.append(error)
+                outcomes.append(error.with_traceback(None))  # which leads to these outcomes: a cycle
         return outcomes
 
     async def _fetched(self, bytes_max: int = UNBOUNDED) -> Fetched:
