@@ -68,13 +68,17 @@ class Contracts:
         refused = self._refused.get(query.name)
         if refused is not None and refused[0] is query and time.monotonic() - refused[2] < REFUSAL_KEPT_SECONDS:
             raise refused[1].with_traceback(None)  # else each of its callers would be kept by it, one after the other
+        # Shielded: many calls may wait for one description, and one that leaves must not take it from the others.
+        # The task has no name here: its error would lead to it by the frame of this function, and keep all of it.
+        return await asyncio.shield(self._begin(query))
+
+    def _begin(self, query: Query) -> asyncio.Task[Contract]:
         described, task = self._describing.get(query.name, (None, None))
         if task is None or described is not query:  # one for the version before a reload does not count
             task = asyncio.get_running_loop().create_task(self._describe(query))
             self._describing[query.name] = (query, task)
             task.add_done_callback(lambda done: self._described(query.name, done))
-        # Shielded: many calls may wait for one description, and one that leaves must not take it from the others.
-        return await asyncio.shield(task)
+        return task
 
     def _described(self, name: str, task: asyncio.Task[Contract]) -> None:
         if self._describing.get(name, (None, None))[1] is task:

@@ -97,11 +97,13 @@ class TimeLimit(Limited):
         if self._seconds is None:
             return
         self._limits.discard(self)
-        task, self._task = self._task, None
+        is_cancelled = False
         if self.expired:
-            assert task is not None
-            if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-                raise TimeoutError from error
+            assert self._task is not None
+            is_cancelled = self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError
+        self._task = None  # which may end with what is raised here, and would be kept by its trace
+        if is_cancelled:
+            raise TimeoutError from error
 
     def expire(self) -> None:
         self.expired = True

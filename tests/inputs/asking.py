@@ -147,7 +147,10 @@ class Asker:
         sent: list[Any] = []
 
         async def receive() -> Any:
-            return next(coming, {"type": "http.disconnect"})
+            message = next(coming, None)
+            if message is None:
+                await asyncio.Event().wait()  # the caller stays until he has his answer
+            return message
 
         async def send(message: Any) -> None:
             sent.append(message)

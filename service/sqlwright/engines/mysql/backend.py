@@ -12,6 +12,7 @@ from sqlwright.engines.base import Lease, Program, SessionOptions
 from sqlwright.engines.mysql.connector import MySQLConnector
 from sqlwright.engines.mysql.session import Session
 from sqlwright.engines.pool import Pool
+from sqlwright.time_limit import TimeLimits
 
 
 class MySQLLease(StockConnection, Lease[Session]):
@@ -20,6 +21,7 @@ class MySQLLease(StockConnection, Lease[Session]):
     def __init__(self, backend: MySQLBackend, dialect: Any) -> None:
         super().__init__(backend, dialect)
         self._backend = backend
+        self.time_limits = backend.time_limits
         self.read_only = backend.options.read_only
         self.broken = False
         """Throw the session away at release."""
@@ -59,6 +61,7 @@ class MySQLBackend(StockBackend):
     def __init__(self, database_url: DatabaseURL | str, *, options: SessionOptions) -> None:
         super().__init__(database_url)
         self.options = options
+        self.time_limits = TimeLimits()
         self.pool: Pool[Session] | None = None
         self._connector: MySQLConnector | None = None
 

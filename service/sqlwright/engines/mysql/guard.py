@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -33,12 +32,12 @@ async def guarded(
     unknown.
     """
     limit = None if timeout_seconds is None else timeout_seconds + ANSWER_GRACE_SECONDS
-    guard = asyncio.timeout(limit)
+    guard = lease.time_limits.limit(limit)
     try:
-        async with guard:
+        with guard:
             return await work
     except Exception as error:
-        if guard.expired():
+        if guard.expired:
             lease.broken = not undone
             outcome: Outcome = "none" if undone or access is Access.READ else "unknown"
             raise StatementTimeout("the database did not answer in time", outcome=outcome) from error

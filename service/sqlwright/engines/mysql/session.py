@@ -271,6 +271,7 @@ class Session(aiomysql.Connection):  # type: ignore[misc]
         finally:
             if task.done():
                 self.running = None
+            del task  # its error leads here, and would keep itself
 
     async def _execute_command(self, command: int, sql: Any) -> None:
         await self._make_ready()

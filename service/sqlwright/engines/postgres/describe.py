@@ -48,29 +48,38 @@ async def describe(session: Session, query: Query, *, big_numbers_as_text: bool)
     """Raises `QueryInvalid` with a diagnostic in the query's file, or what stands in `_PASSING`."""
     if query.statement.verb == "copy":
         raise _invalid(query, _start(query), "COPY needs a stream of its own", "use INSERT, or a bulk query: *!")
-    declared = {p.name: type for p in query.parameters if (type := _declared(p)) is not None}
-    first: asyncpg.PostgresError | None = None
-    try:
-        answer = await _ask(session, query, {})
-        casts = {name: type for name, type in declared.items() if _contradicts(type, answer.types[name])}
-    except asyncpg.PostgresError as error:
-        first = error
-        casts = declared
-        if error.sqlstate in _UNTYPED:
-            casts = {**await _types_of_single_uses(session, query), **declared}
-        if not casts or isinstance(translate(error, Access.READ), _PASSING):
-            raise _refusal(query, _rendered(query, {}), error) from error
-    if casts:
-        try:
-            answer = await _ask(session, query, casts)
-        except asyncpg.PostgresError as error:
-            if first is not None:
-                raise _refusal(query, _rendered(query, {}), first) from error
-            raise _refusal(query, _rendered(query, casts), error, casts) from error
+    answer, casts = await _answer(session, query)
     _check_columns(query, answer.columns)
     description = PostgresDescription(answer.types, answer.columns, frozenset(casts))
     description = await _framed(session, query, description, answer.sortable, big_numbers_as_text)
     return await proven(session, query, description, big_numbers_as_text)
+
+
+async def _answer(session: Session, query: Query) -> tuple[_Answer, Mapping[str, SqlType]]:
+    """What the database says, and the casts of parameters with which it has been asked."""
+    declared = {p.name: type for p in query.parameters if (type := _declared(p)) is not None}
+    first: asyncpg.PostgresError | None = None
+    try:
+        try:
+            answer = await _ask(session, query, {})
+            casts = {name: type for name, type in declared.items() if _contradicts(type, answer.types[name])}
+        except asyncpg.PostgresError as error:
+            first = error
+            casts = declared
+            if error.sqlstate in _UNTYPED:
+                casts = {**await _types_of_single_uses(session, query), **declared}
+            if not casts or isinstance(translate(error, Access.READ), _PASSING):
+                raise _refusal(query, _rendered(query, {}), error) from error
+        if casts:
+            try:
+                answer = await _ask(session, query, casts)
+            except asyncpg.PostgresError as error:
+                if first is not None:
+                    raise _refusal(query, _rendered(query, {}), first) from error
+                raise _refusal(query, _rendered(query, casts), error, casts) from error
+        return answer, casts
+    finally:
+        first = None  # its trace leads here, and would keep itself
 
 
 def _declared(parameter: Parameter) -> SqlType | None:
