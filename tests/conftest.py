@@ -152,18 +152,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reliability.mark(items, reliability.read_table())
 
 
-_FAILED_ATTEMPTS: list[str] = []
+_LEFTOVERS: list[str] = []
+"""Failed attempts whose leftovers are to be looked for, once for each time that they stand here."""
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.outcome == "rerun":  # type: ignore[comparison-overlap]  # by pytest-rerunfailures
-        _FAILED_ATTEMPTS.append(report.nodeid)
+    if report.outcome in ("rerun", "failed"):  # "rerun" is said by pytest-rerunfailures
+        _LEFTOVERS.extend([report.nodeid] * 3)  # a second attempt still knows of the first, as does its teardown
 
 
 def pytest_runtest_setup() -> None:
     """What an attempt that failed has left open is not to be found, and complained of, in a later test."""
-    if _FAILED_ATTEMPTS:
-        _FAILED_ATTEMPTS.clear()
+    if _LEFTOVERS:
+        _LEFTOVERS.pop()
         for name in ("last_exc", "last_type", "last_value", "last_traceback"):  # they lead to all of its frames
             if hasattr(sys, name):
                 delattr(sys, name)

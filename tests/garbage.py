@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def kept() -> Iterator[set[str]]:
-    """Afterwards the set has the names of the types of all objects that a cycle has kept since."""
+    """Afterwards the set has the names of the types of all objects made since that a cycle has kept."""
     names: set[str] = set()
     gc.collect()
+    gc.freeze()  # what a thread or a timer of an earlier test lets go of meanwhile is not ours
     gc.disable()
     try:
         yield names
@@ -22,3 +23,4 @@ def kept() -> Iterator[set[str]]:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+        gc.unfreeze()

@@ -10,26 +10,34 @@ from sqlwright.transaction.deadline import Deadline
 from sqlwright.transaction.open import OpenTransaction
 
 
+class _IdleLimit:
+    def __init__(self, transaction: OpenTransaction, limit: Deadline, seconds: float) -> None:
+        self._transaction = transaction
+        self._limit = limit
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        since = self._transaction.idle_since
+        left = self._seconds if since is None else since + self._seconds - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._look)
+        else:
+            self._limit.end(f"the transaction did nothing for longer than {self._seconds:g} s")
+
+    def end(self) -> None:
+        self._timer.cancel()  # which lets go of this, too
+
+
 @contextmanager
 def idle_limit(transaction: OpenTransaction, limit: Deadline, seconds: float) -> Iterator[None]:
     """End the time of `limit` once no statement of the transaction has run for `seconds`.
 
     One timer a transaction, which looks when the last statement ended, and none a statement.
     """
-    loop = asyncio.get_running_loop()
-    timer: asyncio.TimerHandle | None = None
-
-    def look() -> None:
-        nonlocal timer
-        since = transaction.idle_since
-        left = seconds if since is None else since + seconds - loop.time()
-        if left > 0:
-            timer = loop.call_later(left, look)
-        else:
-            limit.end(f"the transaction did nothing for longer than {seconds:g} s")
-
-    timer = loop.call_later(seconds, look)
+    idle = _IdleLimit(transaction, limit, seconds)
     try:
         yield
     finally:
-        timer.cancel()
+        idle.end()

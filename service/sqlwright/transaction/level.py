@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,10 @@ class Level:
     would be undone with it.
     """
 
-    __slots__ = ("_drained", "_lock", "around", "ended", "failure", "holder", "read_only", "transaction")
+    __slots__ = ("_drained", "_lock", "_transaction", "around", "ended", "failure", "holder", "read_only")
 
     def __init__(self, transaction: OpenTransaction, around: Level | None, *, read_only: bool) -> None:
-        self.transaction = transaction
+        self._transaction = weakref.ref(transaction)  # which has its levels: a cycle would keep both
         self.around = around
         """The level whose place this one takes in its task, possibly one of another transaction."""
         self.read_only = read_only
@@ -39,11 +40,15 @@ class Level:
         self._lock = asyncio.Lock()
         self._drained = False
 
+    def is_of(self, transaction: OpenTransaction) -> bool:
+        return self._transaction() is transaction
+
     def admit(self, access: Access) -> None:
         """Raises when no statement of this kind may run here."""
-        if self.ended or self.transaction.left:
+        transaction = self._transaction()
+        if self.ended or transaction is None or transaction.left:
             raise TransactionClosed("the transaction, or the savepoint, has ended")
-        failure = self.transaction.lost or self.failure
+        failure = transaction.lost or self.failure
         if failure is not None:
             raise TransactionFailed(f"an earlier statement of this transaction failed: {told(failure)}") from failure
         if access is Access.SCRIPT:

@@ -87,7 +87,7 @@ class OpenTransaction:
     def level(self) -> Level:
         """The innermost savepoint of this transaction that the running task stands in."""
         level = innermost.get()
-        while level is not None and level.transaction is not self:
+        while level is not None and not level.is_of(self):
             level = level.around
         return level or self._root
 
