@@ -73,6 +73,21 @@ async def test_a_lease_goes_back_whatever_happens(open_database: Open, database_
         pass
 
 
+async def test_a_session_that_is_lost_is_not_clean(open_database: Open, database_url: str) -> None:
+    """However little it has done: else the next call would have it."""
+    database = await open_database(database_url)
+    async with database.lease(Access.READ) as lease:
+        pool = database._readers[0].pool
+        assert pool is not None
+        connector = pool._connector
+        session = lease.session
+        await connector.mend(session)
+        assert connector.is_clean(session)
+        connector.terminate(session)
+        assert not connector.is_clean(session)
+    assert pool.status.size == 0
+
+
 async def test_two_leases_of_one_task_are_two_connections(open_database: Open, postgresql_url: str) -> None:
     database = await open_database(postgresql_url)
     async with database.lease(WRITE) as one, database.lease(WRITE) as two:

@@ -16,7 +16,7 @@ def render_body(plan: Plan, result: Result) -> tuple[bytes, str | None]:
     """The body in UTF-8, and the token of the next page."""
     cardinality = plan.contract.query.cardinality
     if cardinality is Cardinality.MANY:
-        token = next_token(plan, result)
+        token = next_token(plan, result) if result.more else None
         tail = b'],"next":null' if token is None else b'],"next":"%b"' % token.encode("ascii")
         # Only a statement with a LIMIT of its own can have more rows than it may give and yet no next page.
         cut = b',"truncated":true}' if result.more and token is None else b"}"

@@ -249,11 +249,7 @@ class Database:
     def free_reader(self, program: Program) -> tuple[Pool[Any], Any] | None:
         """A reading session that is free, lent until its pool has it back; None where there is none at once."""
         reader = self._readers[0]
-        pool = reader.pool
-        if pool is None or reader.skip_until or not self.starts_reads:
-            return None
-        session = reader.lend_free(program)
-        return None if session is None else (pool, session)
+        return None if reader.skip_until or not self.starts_reads else reader.lend_free(program)
 
     def refuse_when_full(self, access: Access) -> None:
         """Before a call costs anything. Raises `TooManyWaiting` when it could not even wait for a connection."""

@@ -76,10 +76,10 @@ def make_script_plan(contract: Contract) -> Plan:
 
 
 def next_token(plan: Plan, result: Result) -> str | None:
-    """The token of the page after this one, or None when this was the last."""
+    """The token of the page after one that is not the last; None where there is no such page to be had."""
     window = plan.window
     query = plan.contract.query
-    if window is None or not result.more or query.statement.has_limit:
+    if window is None or query.statement.has_limit:
         return None
     if any(parameter.name == "next" for parameter in query.parameters):
         return None  # the query's own wins: a token would have nowhere to go

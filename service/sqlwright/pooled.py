@@ -58,9 +58,12 @@ class Pooled(databases.Database):
         """Pass it over for a moment; then one call at a time tries it, until one gets through."""
         self.skip_until = asyncio.get_running_loop().time() + SKIP_SECONDS
 
-    def lend_free(self, program: Program) -> Any:
-        """A session that is free, for an engine that starts reads. None where there is none."""
-        return self._backend.lend_free(program)
+    def lend_free(self, program: Program) -> tuple[Pool[Any], Any] | None:
+        """Its pool and a session that is free and suits the program best, lent until the pool has it back. None where
+        there is none. For an engine that starts reads."""
+        pool = self._backend.pool
+        session = None if pool is None else pool.take(self._backend.chooser(program.query.plan_mode))
+        return None if session is None else (pool, session)
 
     def lease(self) -> Any:
         """A lease that is not yet acquired."""

@@ -44,7 +44,7 @@ class Links(Connector[Link]):
         return connection.alive
 
     def is_clean(self, connection: Link) -> bool:
-        return connection.clean
+        return connection.alive and connection.clean
 
     async def mend(self, connection: Link) -> None:
         if self.before_mend is not None:

@@ -162,7 +162,7 @@ class Engine(ABC):
         raise NotImplementedError
 
     starts_reads = False
-    """Reads can be driven by who has no task (`start_read`); the backend lends sessions for it (`lend_free`)."""
+    """Reads can be driven by who has no task (`start_read`); the backend has a `chooser` of sessions for it."""
 
     def start_read(
         self, session: Any, program: Program, values: Values, window: Window | None, timeout_seconds: float

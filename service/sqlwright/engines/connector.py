@@ -23,7 +23,7 @@ class Connector(ABC, Generic[C]):
 
     @abstractmethod
     def is_clean(self, connection: C) -> bool:
-        """True when the session can be handed on as it is."""
+        """True when the session can be handed on as it is; False for one that is not alive. Costs no round trip."""
 
     @abstractmethod
     async def mend(self, connection: C) -> None:

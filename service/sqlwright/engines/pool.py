@@ -245,10 +245,10 @@ class Pool(Generic[C]):
         """Give a lent connection back. Never awaits and never raises; of one that is not lent it knows nothing."""
         if connection not in self._lent:
             return
-        if broken or self._closed or not self._is(self._connector.is_alive, connection):
-            self._drop(connection)
-        elif self._is(self._connector.is_clean, connection):
+        if not broken and not self._closed and self._is(self._connector.is_clean, connection):
             self._give(connection)
+        elif broken or self._closed or not self.is_alive(connection):
+            self._drop(connection)
         else:
             task = asyncio.get_running_loop().create_task(self._mend(connection))
             self._mending.add(task)
@@ -290,7 +290,7 @@ class Pool(Generic[C]):
         elif self._ends[connection] <= now:
             self._lent.discard(connection)
             self._retire(connection)
-        elif not self._hand_on(connection):
+        elif not (self._waiters and self._hand_on(connection)):
             self._lent.discard(connection)
             self._free[connection] = now
             if self._next_look is None and self._limits.look_seconds < math.inf:

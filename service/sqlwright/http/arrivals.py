@@ -15,7 +15,8 @@ from contextlib import suppress
 from typing import Any
 
 from sqlwright.batch_member import Said
-from sqlwright.http.direct import Answered, Direct, Planned
+from sqlwright.http.direct import Answered, Direct
+from sqlwright.http.exchange import Exchange
 from sqlwright.query import Result
 
 DRAIN_SECONDS = 0.001
@@ -37,7 +38,7 @@ class Arrivals:
         self._start = start
         self._direct = direct
         self._waiting: deque[Any] = deque()
-        self._heard: list[tuple[Any, Planned, Said]] = []
+        self._heard: list[tuple[Any, Exchange, Said]] = []
         self._is_crowd = True
         self._until_look = 0
         """How many calls more are not left to the loop."""
@@ -67,18 +68,18 @@ class Arrivals:
     def _send(self, answers: Sequence[tuple[Any, Answered]]) -> None:
         """One right behind the other: the server then has several to send when it wakes up."""
         failed: dict[int, Exception] = {}
-        for watcher, answer in answers:
+        for watcher, (exchange, head, body) in answers:
             try:
                 send = watcher.proto.send
-                send(answer.head)
-                send(answer.body)
+                send(head)
+                send(body)
                 watcher.done()
             except Exception as error:
-                failed[id(answer)] = error
+                failed[id(exchange)] = error
                 with suppress(Exception):
                     watcher.err(error)
-        for _, answer in answers:
-            self._direct.count(answer.exchange, failed.get(id(answer)), self._loop.call_soon_threadsafe)
+        for _, (exchange, _, _) in answers:
+            self._direct.count(exchange, failed.get(id(exchange)), self._loop.call_soon_threadsafe)
 
     # --- the loop ---------------------------------------------------------------------------------------------
 
@@ -94,20 +95,12 @@ class Arrivals:
         self._is_crowd = not self._lonely or (self._is_crowd and self._lonely < LONELY_MAX)
         if not self._is_crowd:
             self._until_look = LOOK_CALLS
-        late = time.perf_counter() + DRAIN_SECONDS
-        answers = []
+        answers: list[tuple[Any, Answered]] = []
         try:
-            with self._direct.together():
-                # Not those that come meanwhile: what they read may be older than they are.
-                for _ in range(len(waiting)):
-                    watcher = waiting.popleft()
-                    answer = self._answer(watcher)
-                    if answer is False:
-                        self._begin(watcher)
-                    elif answer is not True:
-                        answers.append((watcher, answer))
-                    if time.perf_counter() > late:
-                        break
+            if len(waiting) == 1:
+                self._take_next(answers)
+            else:
+                self._take_all(answers)
         except BaseException:
             while waiting:  # nobody may be left there
                 self._begin(waiting.popleft())
@@ -118,15 +111,30 @@ class Arrivals:
             if answers:
                 self._send(answers)
 
-    def _answer(self, watcher: Any) -> Answered | bool:
-        try:
-            return self._direct.take(watcher.scope, self._hear, watcher, crowd=self._is_crowd)
-        except Exception:
-            return False  # it will come again on the long way, where somebody hears of it
+    def _take_all(self, answers: list[tuple[Any, Answered]]) -> None:
+        """Or as many as there is time for."""
+        late = time.perf_counter() + DRAIN_SECONDS
+        with self._direct.together():
+            # Not those that come meanwhile: what they read may be older than they are.
+            for _ in range(len(self._waiting)):
+                self._take_next(answers)
+                if time.perf_counter() > late:
+                    break
 
-    def _hear(self, watcher: Any, planned: Planned, said: Said) -> None:
+    def _take_next(self, answers: list[tuple[Any, Answered]]) -> None:
+        watcher = self._waiting.popleft()
+        try:
+            answer = self._direct.take(watcher.scope, self._hear, watcher, crowd=self._is_crowd)
+        except Exception:
+            answer = False  # it will come again on the long way, where somebody hears of it
+        if answer is False:
+            self._begin(watcher)
+        elif answer is not True:
+            answers.append((watcher, answer))
+
+    def _hear(self, watcher: Any, exchange: Exchange, said: Said) -> None:
         """A statement is through, and says so for each that was in it."""
-        self._heard.append((watcher, planned, said))
+        self._heard.append((watcher, exchange, said))
         if len(self._heard) > 1:
             return
         if isinstance(said, Result) and said.together == 1:
@@ -137,8 +145,8 @@ class Arrivals:
     def _answer_heard(self) -> None:
         heard, self._heard = self._heard, []
         answers = []
-        for watcher, planned, said in heard:
-            answer = self._direct.answer(planned, said)
+        for watcher, exchange, said in heard:
+            answer = self._direct.answer(exchange, said)
             if answer is None:
                 self._begin(watcher)
             else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,12 +21,12 @@ from sqlwright.execute import check_result
 from sqlwright.http.exchange import Exchange, Message, Scope, leave_to_frame
 from sqlwright.http.guard import Guard
 from sqlwright.http.log import Log
-from sqlwright.http.negotiation import JSON, choose
+from sqlwright.http.negotiation import ANYTHING, JSON, choose
 from sqlwright.http.problems import problem
 from sqlwright.http.responses import Answer, messages, respond
 from sqlwright.http.routes import deadline_seconds
 from sqlwright.http.service import Service
-from sqlwright.plan import Plan, make_plan
+from sqlwright.plan import make_plan
 from sqlwright.query import Access, Query, Result
 
 _WAITED = (AcquireTimeout, TooManyWaiting)
@@ -39,22 +38,9 @@ _FINAL = (*_WAITED, InvalidValue, LockTimeout, ResultError, StatementTimeout)
 _NOTHING = nullcontext()
 
 
-@dataclass(slots=True)
-class Planned:
-    exchange: Exchange
-    plan: Plan
-
-
-@dataclass(slots=True)
-class Answered:
-    """What is to be sent, in two messages."""
-
-    exchange: Exchange
-    head: Message
-    body: Message
-
-
-Hear = Callable[[Any, Planned, Said], None]
+Answered = tuple[Exchange, Message, Message]
+"""What is to be sent, in two messages: head and body."""
+Hear = Callable[[Any, Exchange, Said], None]
 """Whose call it is, and what is said of it."""
 
 
@@ -76,57 +62,61 @@ class Direct:
         contract = self._contract(scope)
         if contract is None or not self._service.database.engine.is_short(contract.program):
             return None
-        planned = self._plan(contract, scope)
-        result = None if planned is None else self._read(planned)
-        return None if planned is None or result is None else self.answer(planned, result)
+        exchange = self._plan(contract, scope)
+        result = None if exchange is None else self._read(exchange)
+        return None if exchange is None or result is None else self.answer(exchange, result)
 
-    def _read(self, planned: Planned) -> Result | None:
-        reader, plan = self._service.thread_reader, planned.plan
+    def _read(self, exchange: Exchange) -> Result | None:
+        reader, plan = self._service.thread_reader, exchange.plan
+        assert plan is not None
         result = None if reader is None else reader.read(plan.contract.program, plan.values, plan.window)
         if result is not None:
-            planned.exchange.pooled = False
+            exchange.pooled = False
         return result
 
     def _contract(self, scope: Scope) -> Contract | None:
         query = self._service.served.by_path.get(scope["path"])
         return None if query is None or not _is_plain(scope, query) else self._service.contracts.ready(query)
 
-    def _plan(self, contract: Contract, scope: Scope) -> Planned | None:
+    def _plan(self, contract: Contract, scope: Scope) -> Exchange | None:
+        """What has a plan then, and can be executed."""
         query = contract.query
         exchange = Exchange(scope, self._fresh_id)
         try:
             self._guard.check(exchange)
-            if choose(exchange.every(b"accept"), streams=query.is_paged) != JSON:
+            accept = exchange.every(b"accept")
+            if accept not in ANYTHING and choose(accept, streams=query.is_paged) != JSON:
                 return None
             plan = make_plan(contract, contract.validator.from_query_string(exchange.query_string))
         except Exception:
             return None  # the frame will come to it, too, and say it
         exchange.query, exchange.access, exchange.plan = query.name, query.access, plan
         exchange.complete = exchange.executing = True
-        return Planned(exchange, plan)
+        return exchange
 
     def _ready(self, exchange: Exchange, answer: Answer) -> Answered:
         if self._service.leaving:
             exchange.last = exchange.has_close
-        return Answered(exchange, *messages(exchange, answer))
+        return (exchange, *messages(exchange, answer))
 
-    def answer(self, planned: Planned, said: Said) -> Answered | None:
+    def answer(self, exchange: Exchange, said: Said) -> Answered | None:
         """Of what was read, or a batch said. None where the frame has to see to it."""
         try:
-            answered = self._answer(planned, said)
+            answered = self._answer(exchange, said)
         except Exception:
             answered = None  # somebody hears of it there
         if answered is None:
-            self._leave(planned.exchange)
+            self._leave(exchange)
         return answered
 
-    def _answer(self, planned: Planned, said: Said) -> Answered | None:
-        exchange = planned.exchange
+    def _answer(self, exchange: Exchange, said: Said) -> Answered | None:
         if isinstance(said, Result):
+            plan = exchange.plan
+            assert plan is not None
             exchange.waited_seconds, exchange.database_seconds = said.waited_seconds, said.database_seconds
             try:
-                check_result(planned.plan, said)
-                return self._ready(exchange, respond(exchange, planned.plan, said))
+                check_result(plan, said)
+                return self._ready(exchange, respond(exchange, plan, said))
             except ResultError as error:
                 return self._refusal(exchange, error)
         if isinstance(said, _FINAL):
@@ -173,31 +163,32 @@ class Direct:
         if contract is None:
             return False
         program = contract.program
-        is_short = self.reads and self._service.database.engine.is_short(program)
+        service = self._service
+        is_short = service.thread_reader is not None and service.database.engine.is_short(program)
         if not is_short and not (contract.together and self._is_worth_it(program, crowd)):
             return False  # before anything that would be done twice
-        planned = self._plan(contract, scope)
-        if planned is None:
+        exchange = self._plan(contract, scope)
+        if exchange is None:
             return False
-        result = self._read(planned) if is_short else None
+        result = self._read(exchange) if is_short else None
         if result is not None:
-            return self.answer(planned, result) or False
-        return self._join(planned, partial(hear, who, planned), opens=crowd)
+            return self.answer(exchange, result) or False
+        return self._join(exchange, partial(hear, who, exchange), opens=crowd)
 
     def _is_worth_it(self, program: Program, crowd: bool) -> bool:
         starts = self._service.database.starts_reads and program.measured.is_cheap
         return crowd or starts or program.measured.lines > 0
 
-    def _join(self, planned: Planned, tell: Tell, *, opens: bool) -> bool:
-        batching, plan = self._service.database.batching, planned.plan
-        if batching is None or not plan.contract.together:
+    def _join(self, exchange: Exchange, tell: Tell, *, opens: bool) -> bool:
+        batching, plan = self._service.database.batching, exchange.plan
+        if batching is None or plan is None or not plan.contract.together:
             return False
         settings = self._service.settings
         if deadline_seconds(plan.contract.query, settings) < settings.acquire_timeout_seconds + plan.timeout_seconds:
             return False  # here nobody looks at the time of the whole
         joined = batching.join(plan.contract.program, plan.values, plan.window, plan.timeout_seconds, tell, opens=opens)
         if joined:
-            planned.exchange.in_flight = True
+            exchange.in_flight = True
             self._service.metrics.begin()
         return joined
 

@@ -44,12 +44,16 @@ def _quality(parameters: list[str]) -> float:
     return 1.0
 
 
+ANYTHING = (None, b"*/*")
+"""What most callers accept."""
+
+
 def choose(accept: bytes | None, *, streams: bool) -> str:
     """The media type of the answer; JSON where nothing else is asked for. `streams` where it may be one of rows.
 
     Raises `NotAcceptable`.
     """
-    if accept is None or accept == b"*/*" or not accept.strip():
+    if accept in ANYTHING or not accept.strip():
         return JSON
     chosen = _chosen(accept, streams) if len(accept) <= _HEADER_BYTES_MAX else None
     if chosen is None:

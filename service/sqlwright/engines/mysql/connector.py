@@ -139,7 +139,7 @@ class MySQLConnector(Connector[Session]):
         return connection.is_open
 
     def is_clean(self, connection: Session) -> bool:
-        if connection.used or connection.is_busy or connection.in_transaction:
+        if connection.used or not connection.is_open or connection.is_busy or connection.in_transaction:
             return False
         return asyncio.get_running_loop().time() - connection.renewed_at < RENEW_SECONDS
 

@@ -239,10 +239,12 @@ class PostgresConnector(Connector[Session]):
         return settings
 
     def is_alive(self, connection: Session) -> bool:
-        return not connection.is_closed()
+        protocol = connection._protocol  # None once it is aborted; asyncpg's `is_closed` is the same in two functions
+        return protocol is not None and protocol.is_connected()
 
     def is_clean(self, connection: Session) -> bool:
-        if connection.touched or connection.is_in_transaction():
+        protocol = connection._protocol
+        if connection.touched or protocol is None or not protocol.is_connected() or protocol.is_in_transaction():
             return False
         return self._options.pooled or time.monotonic() - connection.reset_at < RESET_SECONDS
 
@@ -326,10 +328,6 @@ class PostgresBackend(StockBackend):
         self._modes_differ = True
         wanted = mode or "auto"
         return lambda session: session.plan_mode == wanted
-
-    def lend_free(self, program: Program) -> Session | None:
-        """A session that is free and suits the program best, lent until its pool has it back."""
-        return self.running_pool.take(self.chooser(program.query.plan_mode))
 
     @property
     def running_pool(self) -> Pool[Session]:

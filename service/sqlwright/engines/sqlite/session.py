@@ -164,7 +164,7 @@ class SQLiteConnector(Connector[Session]):
     def is_clean(self, connection: Session) -> bool:
         if connection.busy or connection.touched or connection.worn or connection.cursors:
             return False
-        return not connection.raw.in_transaction
+        return self.is_alive(connection) and not connection.raw.in_transaction
 
     async def mend(self, connection: Session) -> None:
         hop = Hop(connection.raw)
