@@ -97,20 +97,23 @@ def _encode(offset: int, digest: bytes) -> str:
 
 
 def _offset(contract: Contract, call: Call) -> int:
-    refused = InvalidPageToken(
-        "this page token does not belong to this query and these parameters, or the query has changed",
-        hint="take `next` from the answer before, with the same parameters; without `next` the first page comes",
-    )
     if contract.query.statement.has_limit:
-        raise refused
+        raise _refusal()
     try:
         raw = base64.urlsafe_b64decode((call.next or "").encode("ascii"))
     except (UnicodeEncodeError, binascii.Error):
-        raise refused from None
+        raise _refusal() from None
     if len(raw) != _OFFSET_BYTES + _DIGEST_BYTES:
-        raise refused
+        raise _refusal()
     offset = int.from_bytes(raw[:_OFFSET_BYTES], "big")
     # Encoded again and compared as text: base64 has several spellings of the same bytes, we accept ours only.
     if offset > _OFFSET_MAX or _encode(offset, _digest(contract, call.values, offset)) != call.next:
-        raise refused
+        raise _refusal()
     return offset
+
+
+def _refusal() -> InvalidPageToken:
+    return InvalidPageToken(
+        "this page token does not belong to this query and these parameters, or the query has changed",
+        hint="take `next` from the answer before, with the same parameters; without `next` the first page comes",
+    )

@@ -146,7 +146,7 @@ class ThreadReader:
     def close(self) -> None:
         """Before the pool is closed."""
         self._closed = True
-        self._pool.on_shortage = None
+        self._pool.on_shortage = lambda: None
         if self._opening is not None:
             self._opening.cancel()
         with self._lock:  # a short read, at the longest

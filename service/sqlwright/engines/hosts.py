@@ -30,7 +30,11 @@ async def open_first(urls: Sequence[str], open_one: Callable[[str], Awaitable[C]
             if opening is not taken:
                 opening.cancel()
                 opening.add_done_callback(lambda done: _end(done, terminate))
-    return (taken or openings[-1]).result()
+    taken = taken or openings[-1]
+    try:
+        return taken.result()
+    finally:
+        del taken, openings, opening  # their errors lead back here: a cycle would keep them
 
 
 async def _first_of(openings: Sequence[asyncio.Future[C]], seconds: float | None) -> asyncio.Future[C] | None:

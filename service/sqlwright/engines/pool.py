@@ -64,7 +64,7 @@ class Pool(Generic[C]):
         """Connections opened so far: a rise tells that the pool reconnected."""
         self.on_return: Callable[[], None] | None = None
         """Called when there is a connection again after all were lost: the database may be another one now."""
-        self.on_shortage: Callable[[], None] | None = None
+        self.on_shortage: Callable[[], None] = lambda: None
         """Called when more are needed than there may be, for who has one to spare."""
 
     @property
@@ -97,7 +97,7 @@ class Pool(Generic[C]):
         if self._refusal is not None:
             raise copy(self._refusal)
         if not self._free and self._size >= self._limits.size:
-            self._tell_shortage()
+            self.on_shortage()
         if (free := self.take(fits)) is not None:
             return free
         if self.is_full:
@@ -140,7 +140,7 @@ class Pool(Generic[C]):
         self._waiters[turn] = None
         self._grow()
         if len(self._waiters) > self._limits.size - self._size:
-            self._tell_shortage()
+            self.on_shortage()
         timer = loop.call_at(deadline, self._expire, turn)
         try:
             return await turn
@@ -151,10 +151,7 @@ class Pool(Generic[C]):
             raise
         finally:
             timer.cancel()
-
-    def _tell_shortage(self) -> None:
-        if self.on_shortage is not None:
-            self.on_shortage()
+            del turn  # its error leads back here
 
     def _expire(self, turn: asyncio.Future[C]) -> None:
         if turn in self._waiters:

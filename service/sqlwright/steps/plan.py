@@ -102,7 +102,10 @@ async def _described(index: int, contract: Awaitable[Contract]) -> Contract:
         # One refusal is raised to all who ask, so the step is told on a copy.
         told = QueryInvalid(str(error), error.diagnostic)
         told.step = index
-        raise told from error
+        try:
+            raise told from error
+        finally:
+            del told  # its traceback leads back here: a cycle would keep all of the call
 
 
 async def _operation(step: TableDraft, tables: Tables) -> Operation:

@@ -49,9 +49,12 @@ async def write_many(
         for end, data in _inserts(session, rows, items):
             (answer,) = await session.try_many([data])
             if isinstance(answer, pymysql.err.MySQLError):
-                if speaks_of_item(translate(answer, Access.READ)):
-                    await _one_by_one(session, program, items, start, end)  # which of them it is
-                raise answer
+                try:
+                    if speaks_of_item(translate(answer, Access.READ)):
+                        await _one_by_one(session, program, items, start, end)  # which of them it is
+                    raise answer
+                finally:
+                    del answer  # as in `_sent`
             affected += answer.rowcount
             start = end
             _check(give_up_at)
@@ -122,10 +125,10 @@ async def _sent(session: Session, chunk: Sequence[bytes], start: int) -> int:
     for index, answer in enumerate(await session.try_many(chunk), start):
         if isinstance(answer, pymysql.err.MySQLError):
             translated = translate(answer, Access.READ)
-            if not isinstance(translated, DatabaseError) or not speaks_of_item(translated):
-                raise answer
-            translated.index = index
             try:
+                if not isinstance(translated, DatabaseError) or not speaks_of_item(translated):
+                    raise answer
+                translated.index = index
                 raise translated from answer
             finally:
                 del translated, answer  # their traceback leads back here: a cycle would keep all of the call

@@ -90,9 +90,12 @@ class MySQLConnector(Connector[Session]):
             if session is not None:
                 session.close()
             refused = connection_refused(error)
-            if refused is None:
-                raise
-            raise refused from error
+            try:
+                if refused is None:
+                    raise
+                raise refused from error
+            finally:
+                del refused  # its traceback leads back here: a cycle would keep it
         return session
 
     async def _learn(self, session: Session) -> None:

@@ -366,7 +366,10 @@ def _good(outcomes: Sequence[Outcome]) -> list[Fetched]:
     answers = []
     for outcome in outcomes:
         if isinstance(outcome, pymysql.err.MySQLError):
-            raise outcome
+            try:
+                raise outcome
+            finally:
+                del outcome, outcomes  # its traceback leads back here: a cycle would keep all of the call
         answers.append(outcome)
     return answers
 

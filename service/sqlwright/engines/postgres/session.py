@@ -209,9 +209,12 @@ class PostgresConnector(Connector[Session]):
             )
         except Exception as error:
             refused = connection_refused(error)
-            if refused is None:
-                raise
-            raise refused from error
+            try:
+                if refused is None:
+                    raise
+                raise refused from error
+            finally:
+                del refused  # its traceback leads back here: a cycle would keep it
         session.timeout_ms = session.limit_ms = milliseconds(options.statement_timeout_seconds)
         session.locals = self._locals
         return session

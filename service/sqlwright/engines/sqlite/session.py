@@ -147,7 +147,10 @@ class SQLiteConnector(Connector[Session]):
             error = cannot_open(file.error, self._path)
             if self.known is not None and isinstance(error, DatabaseCorrupt):
                 self.known.damaged(error)
-            raise error from file.error
+            try:
+                raise error from file.error
+            finally:
+                del error, file  # their tracebacks lead back here: a cycle would keep them
         session = Session(connection, self._options.lock_timeout_seconds, file.number)
         session.has_log = file.has_log
         return session
