@@ -15,7 +15,8 @@ from sqlwright.database import Database
 from sqlwright.errors import AcquireTimeout, DatabaseUnavailable, SqlwrightError
 from sqlwright.query import Access
 
-OURS = {"AcquireTimeout", "DatabaseUnavailable", "Pool", "traceback"}
+OURS = {"AcquireTimeout", "DatabaseCorrupt", "DatabaseUnavailable", "Pool"}
+"""Both asyncpg and aiosqlite keep an error of their own when they cannot open."""
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -47,6 +48,11 @@ async def fail(database: Database, kind: type[SqlwrightError]) -> None:
     with pytest.raises(kind):
         async with database.lease(Access.READ):
             pass
+    pool = database._readers[0].pool
+    assert pool is not None
+    if kind is not AcquireTimeout:
+        with pytest.raises(kind):  # the pool remembers its last one, and so keeps it from being garbage
+            await pool._connector.open()
     await asyncio.sleep(0.3)  # the attempts that are under way end
 
 

@@ -133,6 +133,8 @@ class SQLiteConnector(Connector[Session]):
         except asyncio.CancelledError:
             opening.add_done_callback(self._abandon)
             raise
+        finally:
+            del opening  # its error leads back here
 
     async def _open(self) -> Session:
         file = _File(
