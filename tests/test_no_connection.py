@@ -83,7 +83,7 @@ async def test_no_server(scheme: str, hosts: str, serve: Serve | None) -> None:
             await database.close()
 
 
-async def test_no_file(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     file = tmp_path / "some.db"
     file.write_bytes(b"no database " * 1000)
     database = Database(Settings(database_url=f"sqlite:///{file}"))

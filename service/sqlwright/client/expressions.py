@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from sqlwright.client.calls import Calls
+from sqlwright.engines.raised import raise_ours
 from sqlwright.errors import Outcome, StatementTimeout
 from sqlwright.query import Access
 from sqlwright.rows import Row
@@ -50,13 +51,7 @@ class Expressions(Calls):
                     lease.broken = True  # who knows what it is still doing
                     outcome: Outcome = "none" if access is Access.READ else "unknown"
                     raise StatementTimeout("the statement took too long", outcome=outcome) from error
-                translated = self._where.engine.translate(error, access)
-                if translated is None or translated is error:
-                    raise
-                try:
-                    raise translated from error
-                finally:
-                    del translated  # its traceback leads back here: a cycle would keep all of the call
+                raise_ours(self._where.engine.translate(error, access), error)
 
 
 def _access(expression: Any) -> Access:

@@ -28,6 +28,7 @@ from sqlwright.engines.connector import Connector
 from sqlwright.engines.hosts import open_first
 from sqlwright.engines.mysql.errors import code_of, connection_refused
 from sqlwright.engines.mysql.session import SESSION_TRACK, Session
+from sqlwright.engines.raised import raise_ours
 from sqlwright.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
@@ -89,13 +90,7 @@ class MySQLConnector(Connector[Session]):
         except BaseException as error:
             if session is not None:
                 session.close()
-            refused = connection_refused(error)
-            try:
-                if refused is None:
-                    raise
-                raise refused from error
-            finally:
-                del refused  # its traceback leads back here: a cycle would keep it
+            raise_ours(connection_refused(error), error)
         return session
 
     async def _learn(self, session: Session) -> None:

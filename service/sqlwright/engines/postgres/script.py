@@ -9,6 +9,7 @@ import asyncpg
 from sqlwright.engines.postgres.compile import PostgresProgram
 from sqlwright.engines.postgres.errors import translate
 from sqlwright.engines.postgres.session import Session
+from sqlwright.engines.raised import raise_ours
 from sqlwright.errors import QueryInvalid, StatementFailed
 from sqlwright.query import Access
 from sqlwright.sql.statement import render
@@ -22,10 +23,7 @@ async def run_script(session: Session, program: PostgresProgram) -> None:
     try:
         await session.execute(program.sql)
     except asyncpg.PostgresError as error:
-        refused = _refused(program, error)
-        if refused is None:
-            raise
-        raise refused from error
+        raise_ours(_refused(program, error), error)
 
 
 def _refused(program: PostgresProgram, error: asyncpg.PostgresError) -> QueryInvalid | None:

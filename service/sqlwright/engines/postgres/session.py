@@ -32,6 +32,7 @@ from sqlwright.engines.connector import Connector
 from sqlwright.engines.hosts import open_first
 from sqlwright.engines.pool import Pool
 from sqlwright.engines.postgres.errors import connection_refused
+from sqlwright.engines.raised import raise_ours
 from sqlwright.query import PlanMode
 
 STATEMENTS_MAX = 1024
@@ -208,13 +209,7 @@ class PostgresConnector(Connector[Session]):
                 server_settings=self._settings,
             )
         except Exception as error:
-            refused = connection_refused(error)
-            try:
-                if refused is None:
-                    raise
-                raise refused from error
-            finally:
-                del refused  # its traceback leads back here: a cycle would keep it
+            raise_ours(connection_refused(error), error)
         session.timeout_ms = session.limit_ms = milliseconds(options.statement_timeout_seconds)
         session.locals = self._locals
         return session
